@@ -1,0 +1,40 @@
+//! Builds the clustering plugin into a component and compiles that ahead of time, so that the
+//! host starts in milliseconds.
+
+#![expect(clippy::print_stdout, reason = "it is how a build script speaks to cargo")]
+#![allow(unreachable_pub, reason = "engine.rs is the library's")]
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::{env, fs};
+
+#[path = "src/runtime/engine.rs"]
+mod engine;
+
+fn main() -> ExitCode {
+    match embed_component() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("cargo::error={}", error.to_string().replace('\n', "\ncargo::error="));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn embed_component() -> Result<(), Box<dyn Error>> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no workspace")?;
+    let component = harper_component_build::component(
+        workspace,
+        "harper-clustering",
+        &["plugin/src", "plugin/Cargo.toml", "wit"],
+        "HARPER_CLUSTERING_COMPONENT",
+    )?;
+    println!("cargo::rerun-if-changed=src/runtime/engine.rs");
+    let component = fs::read(component)?;
+    let compiled = engine::precompile(&component, &env::var("TARGET")?)?;
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("no OUT_DIR")?);
+    fs::write(out.join("clustering.wasm"), component)?;
+    fs::write(out.join("clustering.cwasm"), compiled)?;
+    Ok(())
+}

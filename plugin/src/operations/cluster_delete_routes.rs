@@ -1,0 +1,44 @@
+//! `cluster_delete_routes`: removes routes from both lists.
+
+use serde_json::{Value, json};
+
+use crate::capabilities::Capabilities;
+use crate::operation::{Error, Operation, Request};
+use crate::routes::{RouteLists, read_routes, routes_schema};
+use crate::validate::Violations;
+
+pub(crate) const OPERATION: Operation = Operation {
+    name: "cluster_delete_routes",
+    super_user: true,
+    help: "Remove routes from the hub and leaf server configuration",
+    schema: || {
+        json!({
+            "type": "object",
+            "required": ["operation", "routes"],
+            "properties": {
+                "operation": { "const": OPERATION.name },
+                "routes": routes_schema(),
+            },
+        })
+    },
+};
+
+pub(crate) async fn handle(host: &impl Capabilities, request: &Request) -> Result<Value, Error> {
+    let mut violations = Violations::default();
+    let routes = read_routes(request, &mut violations);
+    violations.check()?;
+
+    let (deleted, skipped) = RouteLists::change(host, |lists| {
+        let mut known = lists.keys();
+        let (deleted, skipped): (Vec<_>, Vec<_>) =
+            routes.iter().cloned().partition(|route| known.remove(&route.key()));
+        lists.remove(&deleted.iter().map(|route| route.key()).collect());
+        (deleted, skipped)
+    })
+    .await?;
+    Ok(json!({
+        "message": "cluster routes successfully deleted",
+        "deleted": deleted,
+        "skipped": skipped,
+    }))
+}

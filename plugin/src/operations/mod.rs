@@ -1,0 +1,5 @@
+//! One file an operation, named as the API names it.
+
+pub mod cluster_delete_routes;
+pub mod cluster_get_routes;
+pub mod cluster_set_routes;
