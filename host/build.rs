@@ -2,7 +2,7 @@
 //! host starts in milliseconds.
 
 #![expect(clippy::print_stdout, reason = "it is how a build script speaks to cargo")]
-#![allow(unreachable_pub, reason = "engine.rs is the library's")]
+
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

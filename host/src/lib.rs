@@ -1,1 +1,29 @@
-//! x
+//! Runs Harper plugins sandboxed and serves Harper's operations API.
+//!
+//! | folder | what it is for |
+//! | --- | --- |
+//! | `dispatch/` | from an operation's JSON to whoever performs it |
+//! | `runtime/` | components: an engine, limits, one fresh instance a call |
+//! | `capabilities/` | what plugins may use, one file a WIT interface, each behind a grant |
+//! | `config/` | the file `harperdb-config.yaml` |
+
+#![warn(missing_docs)]
+
+mod capabilities;
+pub mod config;
+mod dispatch;
+mod host;
+mod runtime;
+mod wit;
+
+pub use capabilities::{
+    BoxFuture, Capabilities, Change, Clock, Config, ConfigError, ConfigGrants, Entry, GrantError,
+    Grants, KeyPath, KeyPattern, Level, Log, Snapshot, SystemClock, TracingLog,
+};
+pub use dispatch::{Caller, Error, ErrorKind, Role};
+pub use host::{BuildError, Host, HostBuilder};
+pub use runtime::{ComponentSource, Limits, LimitsError, LoadError, Operation};
+
+/// The clustering plugin, as a component that any host of `harper:plugin@0.1.0` can run.
+pub const CLUSTERING_COMPONENT: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/clustering.wasm"));

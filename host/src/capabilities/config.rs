@@ -1,0 +1,147 @@
+//! `config`: values of the configuration file, read and written by key path.
+
+use serde_json::Value;
+use wasmtime::Result;
+use wasmtime::component::{Accessor, HasSelf};
+
+use crate::capabilities::{BoxFuture, Call, KeyPath};
+use crate::wit::harper::plugin::config as wit;
+
+/// A configuration that plugins read and change.
+///
+/// Ours is the file `harperdb-config.yaml`; an embedder that keeps its configuration elsewhere
+/// implements this trait and gives it to the [builder](crate::HostBuilder::config).
+pub trait Config: Send + Sync + 'static {
+    /// Reads the values at `paths`, all from one state of the configuration, in the same order. A
+    /// key that is missing, or whose parent is missing or null, reads as null.
+    fn get(&self, paths: Vec<KeyPath>) -> BoxFuture<'_, std::result::Result<Snapshot, ConfigError>>;
+
+    /// Writes all changes in one step, if the configuration is still at the revision `expected`,
+    /// and returns its new revision. They are durable when it returns. Dropping the future leaves
+    /// either all of the changes done or none.
+    fn set(
+        &self,
+        expected: String,
+        changes: Vec<Change>,
+    ) -> BoxFuture<'_, std::result::Result<String, ConfigError>>;
+}
+
+/// Values read at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// The state that they were read from; equal revisions mean equal contents.
+    pub revision: String,
+    /// One value for each path.
+    pub values: Vec<Value>,
+}
+
+/// A value to be put at a path.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// Where. Missing parents are made.
+    pub path: KeyPath,
+    /// A list, a scalar or null.
+    pub value: Value,
+}
+
+/// Why the configuration was not read or written; nothing was changed. The texts are for the
+/// caller: clear, without paths of the machine and without secrets.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// It is no longer at the revision that was expected.
+    #[error("The configuration was changed meanwhile")]
+    Conflict,
+    /// It is not valid, or not in a form that can be changed safely.
+    #[error("{0}")]
+    InvalidFile(String),
+    /// It cannot be read or written.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl From<ConfigError> for wit::Error {
+    fn from(error: ConfigError) -> Self {
+        match error {
+            ConfigError::Conflict => Self::Conflict,
+            ConfigError::InvalidFile(text) => Self::InvalidFile(text),
+            ConfigError::Unavailable(text) => Self::Unavailable(text),
+            ConfigError::Other(text) => Self::Other(text),
+        }
+    }
+}
+
+type Answer<T> = Result<std::result::Result<T, wit::Error>>;
+
+impl wit::Host for Call {}
+
+impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
+    async fn get(accessor: &Accessor<T, Self>, paths: Vec<String>) -> Answer<wit::Snapshot> {
+        let (config, paths) = accessor.with(|mut access| {
+            let call = access.get();
+            call.meter.host_call(paths.iter().map(String::len).sum())?;
+            let may_read = |path: &KeyPath| call.grants.config.may_read(path);
+            let paths = paths.iter().map(|path| granted(path, "read", may_read)).collect();
+            wasmtime::error::Ok((call.capabilities.config.clone(), paths))
+        })?;
+        let paths: std::result::Result<Vec<_>, _> = paths;
+        let snapshot = match paths {
+            Ok(paths) => config.get(paths).await,
+            Err(denied) => return Ok(Err(denied)),
+        };
+        let snapshot = match snapshot {
+            Ok(snapshot) => snapshot,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        let values: Vec<_> = snapshot.values.iter().map(Value::to_string).collect();
+        accessor.with(|mut access| {
+            access.get().meter.bytes(values.iter().map(String::len).sum())
+        })?;
+        Ok(Ok(wit::Snapshot { revision: snapshot.revision, values }))
+    }
+
+    async fn set(
+        accessor: &Accessor<T, Self>,
+        expected: String,
+        changes: Vec<wit::Change>,
+    ) -> Answer<String> {
+        let (config, changes) = accessor.with(|mut access| {
+            let call = access.get();
+            let bytes = changes.iter().map(|change| change.path.len() + change.value.len()).sum();
+            call.meter.host_call(bytes)?;
+            let may_write = |path: &KeyPath| call.grants.config.may_write(path);
+            let changes = changes
+                .iter()
+                .map(|change| {
+                    let path = granted(&change.path, "write", may_write)?;
+                    let value = serde_json::from_str(&change.value).map_err(|error| {
+                        wit::Error::InvalidRequest(format!("The value for '{path}' is not JSON: {error}"))
+                    })?;
+                    Ok(Change { path, value })
+                })
+                .collect();
+            wasmtime::error::Ok((call.capabilities.config.clone(), changes))
+        })?;
+        let changes: std::result::Result<Vec<_>, _> = changes;
+        match changes {
+            Ok(changes) => Ok(config.set(expected, changes).await.map_err(wit::Error::from)),
+            Err(refused) => Ok(Err(refused)),
+        }
+    }
+}
+
+fn granted(
+    path: &str,
+    what: &str,
+    is_granted: impl Fn(&KeyPath) -> bool,
+) -> std::result::Result<KeyPath, wit::Error> {
+    let path: KeyPath =
+        path.parse().map_err(|error| wit::Error::InvalidRequest(format!("{error}")))?;
+    if is_granted(&path) {
+        Ok(path)
+    } else {
+        Err(wit::Error::Denied(format!("The plugin is not granted to {what} '{path}'")))
+    }
+}

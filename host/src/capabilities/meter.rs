@@ -1,0 +1,58 @@
+//! What a call has used of its budget so far.
+
+use std::time::Duration;
+
+use crate::runtime::Limits;
+
+/// A call went over its budget. The text completes "was stopped: it …" and is for the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Exceeded {
+    #[error("needed more than {0} bytes of memory")]
+    Memory(usize),
+    #[error("needed more than {0} table elements")]
+    TableElements(usize),
+    #[error("used more than {} ms of processor time", .0.as_millis())]
+    Cpu(Duration),
+    #[error("took longer than {} ms", .0.as_millis())]
+    WallClock(Duration),
+    #[error("made more than {0} calls to the host")]
+    HostCalls(u32),
+    #[error("exchanged more than {0} bytes with the host")]
+    ExchangedBytes(usize),
+    #[error("replied with more than {0} bytes")]
+    ReplyBytes(usize),
+    #[error("recursed too deeply")]
+    Stack,
+}
+
+/// Counts down what capabilities use. Memory and processor time are the runtime's to count.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    limits: Limits,
+    host_calls: u32,
+    exchanged_bytes: usize,
+}
+
+impl Meter {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { limits, host_calls: 0, exchanged_bytes: 0 }
+    }
+
+    /// Charges one call to the host, and the bytes that came with it.
+    pub(crate) fn host_call(&mut self, bytes: usize) -> Result<(), Exceeded> {
+        self.host_calls = self.host_calls.saturating_add(1);
+        if self.host_calls > self.limits.host_calls {
+            return Err(Exceeded::HostCalls(self.limits.host_calls));
+        }
+        self.bytes(bytes)
+    }
+
+    /// Charges bytes that cross the border, in either direction.
+    pub(crate) fn bytes(&mut self, bytes: usize) -> Result<(), Exceeded> {
+        self.exchanged_bytes = self.exchanged_bytes.saturating_add(bytes);
+        if self.exchanged_bytes > self.limits.exchanged_bytes {
+            return Err(Exceeded::ExchangedBytes(self.limits.exchanged_bytes));
+        }
+        Ok(())
+    }
+}

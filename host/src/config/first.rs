@@ -1,0 +1,76 @@
+//! The file of a node's first start: every key with its default, and a comment on each.
+
+use std::fs;
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
+
+use super::settings::SETTINGS;
+
+/// Writes the first configuration file, readable by this user alone, unless there is a file
+/// already. Returns whether it did.
+pub fn create_if_missing(path: &Path) -> io::Result<bool> {
+    if fs::symlink_metadata(path).is_ok() {
+        return Ok(false);
+    }
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(first_file().as_bytes())?;
+    file.as_file().sync_all()?;
+    match file.persist_noclobber(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error.error),
+    }
+}
+
+fn first_file() -> String {
+    let mut text = String::from(
+        "# Configuration of this node. A change here is seen at the next start, one of routes at once.\n",
+    );
+    let mut before: Vec<&str> = Vec::new();
+    for setting in SETTINGS {
+        let keys: Vec<_> = setting.path.split('.').collect();
+        let shared = keys.iter().zip(&before).take_while(|(one, other)| one == other).count();
+        for (depth, key) in keys.iter().enumerate().skip(shared) {
+            let indent = "  ".repeat(depth);
+            if depth == 0 {
+                text.push('\n');
+            }
+            if depth + 1 == keys.len() {
+                text.push_str(&format!("{indent}# {}\n{indent}{key}: {}\n", setting.meaning, setting.default));
+            } else {
+                text.push_str(&format!("{indent}{key}:\n"));
+            }
+        }
+        before = keys;
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::config::{Settings, edit};
+
+    #[test]
+    fn the_first_file_says_what_no_file_says() {
+        let document = edit::parse(&first_file()).unwrap();
+        assert_eq!(Settings::read(&document), Settings::read(&Value::Null));
+        for setting in SETTINGS {
+            let value = setting.path.split('.').try_fold(&document, |value, key| value.get(key));
+            assert!(value.is_some(), "{} is in the file", setting.path);
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_there_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("harperdb-config.yaml");
+        assert!(create_if_missing(&path).unwrap());
+        fs::write(&path, "mine: true\n").unwrap();
+        assert!(!create_if_missing(&path).unwrap());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "mine: true\n");
+    }
+}

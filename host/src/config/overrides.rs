@@ -1,0 +1,113 @@
+//! Values from the environment, which lie over those of the file.
+//!
+//! A key path is a variable with its dots as `_`, in upper case: `operationsApi.network.port` is
+//! `OPERATIONSAPI_NETWORK_PORT`. Values are read as YAML scalars.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::settings::{Kind, SETTINGS};
+use crate::capabilities::KeyPath;
+
+/// Values that lie over those of the file and are never written into it.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    values: BTreeMap<KeyPath, (String, Value)>,
+}
+
+/// A variable that cannot override anything.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OverrideError {
+    /// Routes are managed by operations that write the file.
+    #[error("{variable} is set, but '{key}' cannot be set by the environment: use cluster_set_routes or the file")]
+    Routes {
+        /// The variable.
+        variable: String,
+        /// The key path.
+        key: &'static str,
+    },
+}
+
+impl Overrides {
+    /// Those among `variables` (such as [`std::env::vars`]) that name a key.
+    pub fn from_variables(
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, OverrideError> {
+        let mut values = BTreeMap::new();
+        for (variable, text) in variables {
+            let Some(setting) = SETTINGS.iter().find(|setting| setting.variable() == variable)
+            else {
+                continue;
+            };
+            if setting.kind == Kind::Routes {
+                return Err(OverrideError::Routes { variable, key: setting.path });
+            }
+            if let Ok(path) = setting.path.parse() {
+                values.insert(path, (variable, scalar(&text)));
+            }
+        }
+        Ok(Self { values })
+    }
+
+    pub(super) fn get(&self, path: &KeyPath) -> Option<&Value> {
+        self.values.get(path).map(|(_, value)| value)
+    }
+
+    /// The variable that overrides the value at `path`.
+    pub(super) fn variable(&self, path: &KeyPath) -> Option<&str> {
+        self.values.get(path).map(|(variable, _)| variable.as_str())
+    }
+
+    /// Puts the values over those of `document`.
+    pub(super) fn apply(&self, document: &mut Value) {
+        for (path, (_, value)) in &self.values {
+            let mut place = &mut *document;
+            for key in path.keys() {
+                if !place.is_object() {
+                    *place = json!({});
+                }
+                place = &mut place[key];
+            }
+            *place = value.clone();
+        }
+    }
+}
+
+fn scalar(text: &str) -> Value {
+    match text {
+        "" | "null" | "~" => Value::Null,
+        "true" => Value::Bool(true),
+        "false" => Value::Bool(false),
+        _ => text.parse::<i64>().map_or_else(|_| Value::from(text), Value::from),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn overrides(name: &str, value: &str) -> Result<Overrides, OverrideError> {
+        Overrides::from_variables([("HOME".into(), "/".into()), (name.into(), value.into())])
+    }
+
+    #[test]
+    fn a_variable_lies_over_the_file() {
+        let overrides = overrides("OPERATIONSAPI_NETWORK_PORT", "8080").unwrap();
+        let mut document = json!({ "operationsApi": { "network": null }, "other": 1 });
+        overrides.apply(&mut document);
+        let expected = json!({ "operationsApi": { "network": { "port": 8080 } }, "other": 1 });
+        assert_eq!(document, expected);
+    }
+
+    #[test]
+    fn routes_cannot_be_overridden() {
+        for name in
+            ["CLUSTERING_HUBSERVER_CLUSTER_NETWORK_ROUTES", "CLUSTERING_LEAFSERVER_NETWORK_ROUTES"]
+        {
+            let error = overrides(name, "[]").unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{name} is set, but 'clustering.")), "{error}");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Why an operation was not performed, as the caller is told.
+
+/// An operation that failed. Its text is a clear sentence without secrets, paths of the machine
+/// or stack traces: the cause is in the log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    /// What kind of failure this is.
+    pub kind: ErrorKind,
+    /// The text.
+    pub message: String,
+}
+
+/// Each kind has one HTTP status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The request breaks a rule; nothing was changed: 400.
+    Invalid,
+    /// Nobody is logged in: 401.
+    Unauthorized,
+    /// The caller's role may not do this: 403.
+    Forbidden,
+    /// Others changed the same thing again and again meanwhile; nothing was changed: 409.
+    Conflict,
+    /// The request is too large: 413.
+    TooLarge,
+    /// The request is right, but it could not be done: 500.
+    Failed,
+    /// Too much is going on; nothing was changed: 503.
+    Busy,
+}
+
+impl Error {
+    /// An error of this kind with this text.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+}

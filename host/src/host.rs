@@ -1,0 +1,165 @@
+//! The host as a library: made by a builder, asked through `dispatch`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::capabilities::{
+    Capabilities, Clock, Config, Grants, KeyPattern, Log, SystemClock, TracingLog,
+};
+use crate::config::{ConfigFile, FileError};
+use crate::dispatch::{Caller, Dispatch, Error};
+use crate::runtime::{ComponentSource, Limits, LoadError, Operation, Runtime};
+
+/// Performs operations: the clustering plugin's, and those of plugins that were added.
+///
+/// Cheap to clone; all clones are the same host.
+#[derive(Clone)]
+pub struct Host {
+    dispatch: Arc<Dispatch>,
+}
+
+impl Host {
+    /// Starts to make a host.
+    pub fn builder() -> HostBuilder {
+        HostBuilder::default()
+    }
+
+    /// Performs the operation that `request` names for `caller`, and returns its reply.
+    ///
+    /// The request is an operation's JSON object, as it goes to the operations API, without
+    /// credentials. Dropping the future gives the call up wherever it is: an operation that
+    /// changes something is better awaited in a task of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind`](crate::ErrorKind) lists them. The text is for the caller.
+    pub async fn dispatch(&self, caller: &Caller, request: Value) -> Result<Value, Error> {
+        self.dispatch.dispatch(caller, &request).await
+    }
+
+    /// All operations, in the order of their names.
+    pub fn operations(&self) -> impl Iterator<Item = &Operation> {
+        self.dispatch.operations()
+    }
+}
+
+/// Makes a [`Host`]. Each capability has an implementation of ours unless another is given.
+#[derive(Default)]
+pub struct HostBuilder {
+    root_path: Option<PathBuf>,
+    config: Option<Arc<dyn Config>>,
+    log: Option<Arc<dyn Log>>,
+    clock: Option<Arc<dyn Clock>>,
+    plugins: Vec<PluginToLoad>,
+    clustering_limits: Limits,
+}
+
+struct PluginToLoad {
+    name: String,
+    source: ComponentSource,
+    grants: Grants,
+    limits: Limits,
+}
+
+/// Why there is no host.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// There is neither a folder nor a configuration of the embedder's own.
+    #[error("a host needs a root path, or a configuration of your own")]
+    NoConfig,
+    /// The configuration file cannot be used.
+    #[error(transparent)]
+    ConfigFile(#[from] FileError),
+    /// The WebAssembly runtime does not start on this machine.
+    #[error("the WebAssembly runtime does not start: {0}")]
+    Runtime(String),
+    /// A plugin cannot be loaded.
+    #[error(transparent)]
+    Plugin(#[from] LoadError),
+}
+
+impl HostBuilder {
+    /// The node's folder, with `harperdb-config.yaml` in it.
+    pub fn root_path(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.root_path = Some(folder.into());
+        self
+    }
+
+    /// A configuration of your own, instead of the file.
+    pub fn config(mut self, config: impl Config) -> Self {
+        self.config = Some(Arc::new(config));
+        self
+    }
+
+    /// A log of your own, instead of `tracing`.
+    pub fn log(mut self, log: impl Log) -> Self {
+        self.log = Some(Arc::new(log));
+        self
+    }
+
+    /// A clock of your own, instead of the machine's.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// The budget of the clustering plugin's calls.
+    pub fn clustering_limits(mut self, limits: Limits) -> Self {
+        self.clustering_limits = limits;
+        self
+    }
+
+    /// One more plugin, with what it may do and what a call of it may use.
+    pub fn plugin(
+        mut self,
+        name: impl Into<String>,
+        source: ComponentSource,
+        grants: Grants,
+        limits: Limits,
+    ) -> Self {
+        self.plugins.push(PluginToLoad { name: name.into(), source, grants, limits });
+        self
+    }
+
+    /// Makes the host: loads the clustering plugin and the others.
+    pub async fn build(self) -> Result<Host, BuildError> {
+        let config = match (self.config, &self.root_path) {
+            (Some(config), _) => config,
+            (None, Some(folder)) => Arc::new(ConfigFile::open(folder.join(crate::config::FILE_NAME))?),
+            (None, None) => return Err(BuildError::NoConfig),
+        };
+        let capabilities = Capabilities {
+            config,
+            log: self.log.unwrap_or_else(|| Arc::new(TracingLog)),
+            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::default())),
+        };
+        let cache = self.root_path.map(|folder| folder.join("cache").join("components"));
+        let runtime = Runtime::new(capabilities, cache)
+            .map_err(|error| BuildError::Runtime(format!("{error:#}")))?;
+        let mut dispatch = Dispatch::new(runtime);
+        let clustering = PluginToLoad {
+            name: "clustering".into(),
+            source: ComponentSource::clustering(),
+            grants: clustering_grants(),
+            limits: self.clustering_limits,
+        };
+        for plugin in std::iter::once(clustering).chain(self.plugins) {
+            let PluginToLoad { name, source, grants, limits } = plugin;
+            dispatch.load(&name, source, grants, limits).await?;
+        }
+        Ok(Host { dispatch: Arc::new(dispatch) })
+    }
+}
+
+/// The clustering plugin reads and writes the two lists of routes, and nothing else.
+fn clustering_grants() -> Grants {
+    let routes = ["clustering.hubServer.cluster.network.routes", "clustering.leafServer.network.routes"];
+    let patterns: Vec<KeyPattern> = routes.iter().filter_map(|path| path.parse().ok()).collect();
+    let mut grants = Grants::default();
+    grants.config.read = patterns.clone();
+    grants.config.write = patterns;
+    grants
+}

@@ -1,0 +1,116 @@
+//! One call: a fresh store and instance, the budget around it, and nothing left behind.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::time::timeout_at;
+use wasmtime::{Error, Store, UpdateDeadline};
+
+use super::limits::MemoryLimit;
+use super::ticker::TICK;
+use super::{CallError, Plugin, Runtime};
+use crate::capabilities::{Call, Exceeded, Meter};
+use crate::dispatch::{Caller, Role};
+use crate::wit::exports::harper::plugin::operations;
+
+/// What the store of a call holds.
+pub(crate) struct State {
+    pub(super) call: Call,
+    memory: MemoryLimit,
+    ticks_left: u128,
+}
+
+impl Runtime {
+    /// Performs an operation of `plugin`.
+    pub(crate) async fn call(
+        &self,
+        plugin: &Plugin,
+        operation: &Arc<str>,
+        caller: &Caller,
+        request: &Value,
+    ) -> Result<Value, CallError> {
+        let limits = plugin.limits;
+        let request = request.to_string();
+        if request.len() > limits.request_bytes {
+            let (size, limit) = (request.len(), limits.request_bytes);
+            return Err(CallError::RequestTooLarge { size, limit });
+        }
+        let deadline = tokio::time::Instant::now() + limits.wall_clock;
+        let place = timeout_at(deadline, self.places.acquire()).await;
+        let Ok(Ok(_place)) = place else { return Err(CallError::Busy) };
+        let _running = self.ticker.run();
+
+        let caller = operations::Caller {
+            username: caller.username.clone(),
+            super_user: caller.role == Role::SuperUser,
+        };
+        let mut store = self.store(plugin, operation);
+        // Around everything: an epoch does not interrupt a call that waits for the host.
+        let reply = timeout_at(deadline, async {
+            let instance = plugin.prepared.instantiate_async(&mut store).await?;
+            let operations = instance.harper_plugin_operations();
+            store
+                .run_concurrent(async |accessor| {
+                    operations.call_handle(accessor, caller, request).await
+                })
+                .await?
+        })
+        .await;
+        match reply {
+            Err(_) => Err(CallError::Exceeded(Exceeded::WallClock(limits.wall_clock))),
+            Ok(Err(trap)) => Err(trap.into()),
+            Ok(Ok(Err(refused))) => Err(CallError::Refused(refused)),
+            Ok(Ok(Ok(reply))) if reply.len() > limits.reply_bytes => {
+                Err(CallError::Exceeded(Exceeded::ReplyBytes(limits.reply_bytes)))
+            }
+            Ok(Ok(Ok(reply))) => serde_json::from_str(&reply).map_err(CallError::NotJson),
+        }
+    }
+
+    /// The operations that a plugin says it has.
+    pub(super) async fn describe(
+        &self,
+        plugin: &Plugin,
+    ) -> Result<Vec<operations::Operation>, CallError> {
+        let _running = self.ticker.run();
+        let mut store = self.store(plugin, &"describe".into());
+        let described = tokio::time::timeout(plugin.limits.wall_clock, async {
+            let instance = plugin.prepared.instantiate_async(&mut store).await?;
+            instance.harper_plugin_operations().call_describe(&mut store).await
+        });
+        match described.await {
+            Err(_) => Err(CallError::Exceeded(Exceeded::WallClock(plugin.limits.wall_clock))),
+            Ok(described) => Ok(described?),
+        }
+    }
+
+    fn store(&self, plugin: &Plugin, operation: &Arc<str>) -> Store<State> {
+        let limits = plugin.limits;
+        let call = Call {
+            plugin: plugin.name.clone(),
+            operation: operation.clone(),
+            capabilities: self.capabilities.clone(),
+            grants: plugin.grants.clone(),
+            meter: Meter::new(limits),
+        };
+        let ticks_left = limits.cpu.as_nanos().div_ceil(TICK.as_nanos());
+        let state = State { call, memory: MemoryLimit::new(limits.memory), ticks_left };
+        let mut store = Store::new(&self.engine, state);
+        store.limiter(|state| &mut state.memory);
+        // What the host copies for one crossing of the border. Lists of strings that overlap in
+        // the guest's memory would otherwise grow without bound on this side.
+        store.set_hostcall_fuel(limits.exchanged_bytes.max(limits.reply_bytes).saturating_add(64 << 10));
+        store.set_epoch_deadline(1);
+        let cpu = limits.cpu;
+        store.epoch_deadline_callback(move |mut store| {
+            let state = store.data_mut();
+            if state.ticks_left == 0 {
+                return Err(Error::from(Exceeded::Cpu(cpu)));
+            }
+            // A wait is one tick at most, however long it takes.
+            state.ticks_left -= 1;
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        });
+        store
+    }
+}

@@ -1,0 +1,73 @@
+//! Why a call of a plugin failed.
+
+use wasmtime::{Error, PoolConcurrencyLimitError, Trap};
+
+use crate::capabilities::Exceeded;
+use crate::wit::exports::harper::plugin::operations;
+
+/// Each case has one meaning. The caller is told less than the log.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    /// The plugin answered with an error: that is its reply.
+    #[error("{0:?}")]
+    Refused(operations::Error),
+    /// The request is larger than the plugin takes; it was not called.
+    #[error("the request has {size} bytes, and the limit is {limit}")]
+    RequestTooLarge { size: usize, limit: usize },
+    /// All places to run were taken until the call's time was up; the plugin was not called.
+    #[error("no place to run")]
+    Busy,
+    /// It went over its budget.
+    #[error("it {0}")]
+    Exceeded(Exceeded),
+    /// It panicked: its message, if it has one, is in the log under its name.
+    #[error("it panicked: {0:?}")]
+    Panicked(Error),
+    /// It broke in another way.
+    #[error("it trapped: {0:?}")]
+    Trapped(Error),
+    /// Its reply is not JSON.
+    #[error("its reply is not JSON: {0}")]
+    NotJson(serde_json::Error),
+}
+
+impl CallError {
+    /// A sentence for whoever asked: the cause of what is not their doing is for the log.
+    pub(crate) fn for_caller(&self, operation: &str) -> String {
+        match self {
+            Self::Refused(
+                operations::Error::Invalid(text)
+                | operations::Error::Conflict(text)
+                | operations::Error::Failed(text)
+                | operations::Error::Other(text),
+            ) => text.clone(),
+            Self::RequestTooLarge { limit, .. } => {
+                format!("The request body is over the limit of {limit} bytes of '{operation}'")
+            }
+            Self::Busy => "The host is busy: try again later".into(),
+            Self::Exceeded(exceeded) => {
+                format!("Operation '{operation}' was stopped: it {exceeded}")
+            }
+            Self::Panicked(_) | Self::Trapped(_) | Self::NotJson(_) => {
+                format!("Operation '{operation}' failed unexpectedly: the host's log has the cause")
+            }
+        }
+    }
+}
+
+impl From<Error> for CallError {
+    fn from(error: Error) -> Self {
+        if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
+            return Self::Exceeded(*exceeded);
+        }
+        if error.is::<PoolConcurrencyLimitError>() {
+            return Self::Busy;
+        }
+        match error.downcast_ref::<Trap>() {
+            // What a panic of a Rust guest compiles to.
+            Some(Trap::UnreachableCodeReached) => Self::Panicked(error),
+            Some(Trap::StackOverflow) => Self::Exceeded(Exceeded::Stack),
+            _ => Self::Trapped(error),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Runs components: an engine, the components that were loaded into it, and one fresh instance a
+//! call, within a budget.
+
+mod cache;
+mod call;
+mod component;
+mod engine;
+mod error;
+mod limits;
+mod precompiled;
+mod ticker;
+
+pub use component::{ComponentSource, LoadError, Operation};
+pub use limits::{Limits, LimitsError};
+
+pub(crate) use component::Plugin;
+pub(crate) use error::CallError;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use wasmtime::component::Linker;
+use wasmtime::{Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::capabilities::{self, Capabilities};
+use cache::Cache;
+use call::State;
+use ticker::Ticker;
+
+/// Calls that run at the same time; more wait for a place. Each may take some memory, and what
+/// is beyond the processors only waits.
+const CONCURRENT_CALLS: u32 = 64;
+
+/// Core instances of one component. Ours has three (the module, and two that wasm-component-ld
+/// makes); what componentize-py makes has some thirty.
+const CORE_INSTANCES: u32 = 48;
+
+/// What every plugin runs in.
+pub(crate) struct Runtime {
+    engine: Engine,
+    linker: Linker<State>,
+    capabilities: Capabilities,
+    places: Arc<Semaphore>,
+    ticker: Ticker,
+    cache: Option<Cache>,
+}
+
+impl Runtime {
+    pub(crate) fn new(capabilities: Capabilities, cache: Option<PathBuf>) -> wasmtime::Result<Self> {
+        let mut config = engine::config();
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
+        let engine = Engine::new(&config)?;
+        let mut linker = Linker::new(&engine);
+        capabilities::add_to_linker(&mut linker, |state: &mut State| &mut state.call)?;
+        let ticker = Ticker::start(engine.weak())?;
+        let places = Arc::new(Semaphore::new(CONCURRENT_CALLS as usize));
+        Ok(Self { engine, linker, capabilities, places, ticker, cache: cache.map(Cache::new) })
+    }
+}
+
+/// The memory of instances is reserved once and used again: a fresh instance costs a few
+/// microseconds instead of system calls.
+fn pool() -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(CONCURRENT_CALLS)
+        .total_core_instances(CONCURRENT_CALLS * CORE_INSTANCES)
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .total_memories(CONCURRENT_CALLS)
+        .max_memories_per_component(1)
+        .total_tables(CONCURRENT_CALLS * 4)
+        .max_tables_per_component(4)
+        .table_elements(limits::TABLE_ELEMENTS)
+        .total_stacks(CONCURRENT_CALLS)
+        .max_memory_size(limits::MOST_MEMORY)
+        // What is written to again and again stays mapped, up to this many bytes a slot.
+        .linear_memory_keep_resident(256 << 10)
+        .table_keep_resident(16 << 10);
+    pool
+}
