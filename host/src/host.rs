@@ -9,7 +9,7 @@ use crate::capabilities::{
     Capabilities, Clock, Config, Grants, KeyPattern, Log, SystemClock, TracingLog,
 };
 use crate::config::{ConfigFile, FileError};
-use crate::dispatch::{Caller, Dispatch, Error};
+use crate::dispatch::{Caller, Dispatch, Error, Native};
 use crate::runtime::{ComponentSource, Limits, LoadError, Operation, Runtime};
 
 /// Performs operations: the clustering plugin's, and those of plugins that were added.
@@ -36,7 +36,7 @@ impl Host {
     ///
     /// [`ErrorKind`](crate::ErrorKind) lists them. The text is for the caller.
     pub async fn dispatch(&self, caller: &Caller, request: Value) -> Result<Value, Error> {
-        self.dispatch.dispatch(caller, &request).await
+        self.dispatch.dispatch(caller, request).await
     }
 
     /// All operations, in the order of their names.
@@ -53,6 +53,7 @@ pub struct HostBuilder {
     log: Option<Arc<dyn Log>>,
     clock: Option<Arc<dyn Clock>>,
     plugins: Vec<PluginToLoad>,
+    operations: Vec<(Operation, Arc<Native>)>,
     clustering_limits: Limits,
 }
 
@@ -76,6 +77,9 @@ pub enum BuildError {
     /// The WebAssembly runtime does not start on this machine.
     #[error("the WebAssembly runtime does not start: {0}")]
     Runtime(String),
+    /// Two operations have the same name.
+    #[error("there are two operations of the name '{0}'")]
+    TwoOperations(String),
     /// A plugin cannot be loaded.
     #[error(transparent)]
     Plugin(#[from] LoadError),
@@ -109,6 +113,21 @@ impl HostBuilder {
     /// The budget of the clustering plugin's calls.
     pub fn clustering_limits(mut self, limits: Limits) -> Self {
         self.clustering_limits = limits;
+        self
+    }
+
+    /// One more operation, performed by a function of your own: without a sandbox or a budget, but
+    /// behind the same check of the caller's role.
+    pub fn operation<F>(
+        mut self,
+        operation: Operation,
+        perform: impl Fn(Caller, Value) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<Value, Error>> + Send + 'static,
+    {
+        let native = move |caller, request| Box::pin(perform(caller, request)) as _;
+        self.operations.push((operation, Arc::new(native)));
         self
     }
 
@@ -149,6 +168,9 @@ impl HostBuilder {
         for plugin in std::iter::once(clustering).chain(self.plugins) {
             let PluginToLoad { name, source, grants, limits } = plugin;
             dispatch.load(&name, source, grants, limits).await?;
+        }
+        for (operation, native) in self.operations {
+            dispatch.add_native(operation, native).map_err(BuildError::TwoOperations)?;
         }
         Ok(Host { dispatch: Arc::new(dispatch) })
     }

@@ -2,18 +2,24 @@
 //!
 //! | folder | what it is for |
 //! | --- | --- |
+//! | `api/` | the operations API over HTTP |
 //! | `dispatch/` | from an operation's JSON to whoever performs it |
 //! | `runtime/` | components: an engine, limits, one fresh instance a call |
 //! | `capabilities/` | what plugins may use, one file a WIT interface, each behind a grant |
-//! | `config/` | the file `harperdb-config.yaml` |
+//! | `config/` | the file `harperdb-config.yaml`, and the settings in it |
+//! | `users/` | who may log in |
+//! | `store/` | the node's database |
 
 #![warn(missing_docs)]
 
+pub mod api;
 mod capabilities;
 pub mod config;
 mod dispatch;
 mod host;
 mod runtime;
+pub mod store;
+pub mod users;
 mod wit;
 
 pub use capabilities::{

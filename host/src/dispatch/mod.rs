@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::capabilities::{Grants, log::one_line};
+use crate::capabilities::{BoxFuture, Grants, log::one_line};
 use crate::runtime::{CallError, ComponentSource, Limits, LoadError, Operation, Plugin, Runtime};
 use crate::wit::exports::harper::plugin::operations;
 
@@ -23,8 +23,18 @@ pub(crate) struct Dispatch {
 
 struct Entry {
     operation: Operation,
-    plugin: Arc<Plugin>,
+    performer: Performer,
 }
+
+/// Who performs an operation.
+enum Performer {
+    Plugin(Arc<Plugin>),
+    Native(Arc<Native>),
+}
+
+/// An operation of the host's own, or of its embedder: no sandbox, no budget.
+pub(crate) type Native =
+    dyn Fn(Caller, Value) -> BoxFuture<'static, Result<Value, Error>> + Send + Sync;
 
 impl Dispatch {
     pub(crate) fn new(runtime: Runtime) -> Self {
@@ -51,9 +61,25 @@ impl Dispatch {
                     reason: "which is there already",
                 });
             }
-            described.insert(key, Entry { operation, plugin: plugin.clone() });
+            let performer = Performer::Plugin(plugin.clone());
+            described.insert(key, Entry { operation, performer });
         }
         self.operations.append(&mut described);
+        Ok(())
+    }
+
+    /// Adds a native operation; the name of one that is there already is given back.
+    pub(crate) fn add_native(
+        &mut self,
+        operation: Operation,
+        native: Arc<Native>,
+    ) -> Result<(), String> {
+        if self.operations.contains_key(&*operation.name) {
+            return Err(operation.name);
+        }
+        let name = operation.name.as_str().into();
+        let performer = Performer::Native(native);
+        self.operations.insert(name, Entry { operation, performer });
         Ok(())
     }
 
@@ -61,7 +87,7 @@ impl Dispatch {
         self.operations.values().map(|entry| &entry.operation)
     }
 
-    pub(crate) async fn dispatch(&self, caller: &Caller, request: &Value) -> Result<Value, Error> {
+    pub(crate) async fn dispatch(&self, caller: &Caller, request: Value) -> Result<Value, Error> {
         let Some(request_object) = request.as_object() else {
             return Err(Error::new(ErrorKind::Invalid, "Request body must be a JSON object"));
         };
@@ -85,7 +111,11 @@ impl Dispatch {
                 return Err(Error::new(ErrorKind::Forbidden, text));
             }
         }
-        self.runtime.call(&entry.plugin, name, caller, request).await.map_err(|error| {
+        let plugin = match &entry.performer {
+            Performer::Plugin(plugin) => plugin,
+            Performer::Native(native) => return native(caller.clone(), request).await,
+        };
+        self.runtime.call(plugin, name, caller, &request).await.map_err(|error| {
             let kind = match &error {
                 CallError::Refused(operations::Error::Invalid(_)) => ErrorKind::Invalid,
                 CallError::Refused(operations::Error::Conflict(_)) => ErrorKind::Conflict,
@@ -94,7 +124,7 @@ impl Dispatch {
                 _ => ErrorKind::Failed,
             };
             if kind == ErrorKind::Failed {
-                let plugin = entry.plugin.name();
+                let plugin = plugin.name();
                 tracing::error!(plugin, operation = &**name, "the operation failed: {error}");
             }
             Error::new(kind, error.for_caller(name))

@@ -52,6 +52,19 @@ pub struct Operation {
     pub schema: Value,
 }
 
+impl Operation {
+    /// An operation for super_users, whose body may be any object.
+    pub fn new(name: impl Into<String>, help: impl Into<String>) -> Self {
+        let schema = serde_json::json!({ "type": "object" });
+        Self { name: name.into(), super_user: true, help: help.into(), schema }
+    }
+
+    /// The same with another JSON schema of the request body.
+    pub fn with_schema(self, schema: Value) -> Self {
+        Self { schema, ..self }
+    }
+}
+
 /// Why a component cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -1,0 +1,166 @@
+//! One request: who asks, what for, and what comes of it.
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use axum::{
+    Extension, Router,
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use futures_util::FutureExt;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::{
+    Config, auth,
+    body::{self, Limits, Memory},
+    connection::Peer,
+    reply::{self, Refusal},
+    tasks::Tasks,
+};
+use crate::{Host, users::Users};
+
+/// How many of the largest bodies fit into memory at a time, from clients who are logged in...
+const KNOWN: usize = 16;
+/// ...and from those who bring their credentials in the body, or none: they cannot take the others'
+/// share.
+const UNKNOWN: usize = 4;
+
+/// What all requests share.
+pub(super) struct Api {
+    host: Host,
+    users: Users,
+    limits: Limits,
+    known: Memory,
+    unknown: Memory,
+    pub(super) tasks: Tasks,
+}
+
+impl Api {
+    pub(super) fn new(config: &Config, host: Host, users: Users) -> Api {
+        let limits = Limits { size: config.max_body_size, time: config.body_timeout };
+        let memory = |bodies: usize| Memory::new(bodies.saturating_mul(limits.size));
+        let (known, unknown) = (memory(KNOWN), memory(UNKNOWN));
+        Api { host, users, limits, known, unknown, tasks: Tasks::default() }
+    }
+
+    pub(super) fn router(self: Arc<Api>) -> Router {
+        let refuse = |status, text| async move { Refusal::new(status, text) };
+        Router::new()
+            .route("/", post(operation))
+            .route("/health", get(async || reply::success(json!({ "status": "ok" }))))
+            .fallback(move || refuse(StatusCode::NOT_FOUND, "Not found"))
+            .method_not_allowed_fallback(move || {
+                refuse(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
+            })
+            .with_state(self)
+    }
+
+    /// The order matters: nothing of a body is read for someone whose header is wrong, and nothing
+    /// of it is built before it is known who asks.
+    async fn answer(
+        &self,
+        request: Request,
+        peer: &Peer,
+        event: &mut Event,
+    ) -> Result<Value, Refusal> {
+        let (head, body) = request.into_parts();
+        if !is_json(&head.headers) {
+            let text = "Content-Type must be application/json";
+            return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
+        }
+        let header = auth::in_header(&head.headers)?;
+        let in_header = header.is_some();
+        let (caller, received) = if let Some(given) = header {
+            let caller = self.users.verify(&given.username, &given.password, peer.address).await?;
+            event.user = printable(&caller.username);
+            (caller, self.known.read(body, self.limits, peer).await?)
+        } else {
+            let mut received = self.unknown.read(body, self.limits, peer).await?;
+            let (bytes, given) = body::work(received.bytes, auth::in_body).await;
+            received.bytes = bytes;
+            let given = given.ok_or_else(Refusal::must_login)?;
+            let caller = self.users.verify(&given.username, &given.password, peer.address).await?;
+            event.user = printable(&caller.username);
+            (caller, received)
+        };
+        let (_, request) = body::work(received.bytes, body::object).await;
+        let mut request = request?;
+        if !in_header {
+            // In their places other operations have parameters of these names.
+            request.shift_remove("username");
+            request.shift_remove("password");
+        }
+        event.operation =
+            request.get("operation").and_then(Value::as_str).map_or_else(String::new, printable);
+        let host = self.host.clone();
+        let result = self.tasks.run(async move {
+            let result = host.dispatch(&caller, Value::Object(request)).await;
+            drop(received.lent);
+            result
+        });
+        Ok(result.await.map_err(|_| Refusal::internal())??)
+    }
+}
+
+async fn operation(
+    State(api): State<Arc<Api>>,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+) -> Response {
+    let in_browser = request.headers().contains_key(header::ORIGIN);
+    let mut event = Event::new(&peer);
+    let answer = AssertUnwindSafe(api.answer(request, &peer, &mut event)).catch_unwind().await;
+    let mut response = match answer.unwrap_or_else(|_| Err(Refusal::internal())) {
+        Ok(result) => reply::success(result),
+        Err(refusal) => refusal.into_response(),
+    };
+    if response.status() == StatusCode::UNAUTHORIZED && !in_browser {
+        reply::challenge(&mut response);
+    }
+    event.status = Some(response.status());
+    response
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = given.and_then(|value| value.split(';').next());
+    kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// The log's one line on a request, written when it ends, also when the client has gone away.
+struct Event {
+    started: Instant,
+    peer: std::net::IpAddr,
+    user: String,
+    operation: String,
+    status: Option<StatusCode>,
+}
+
+impl Event {
+    fn new(peer: &Peer) -> Event {
+        let (user, operation) = (String::new(), String::new());
+        Event { started: Instant::now(), peer: peer.address, user, operation, status: None }
+    }
+}
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        tracing::info!(
+            operation = self.operation,
+            // 0: the client went away before there was one.
+            status = self.status.map_or(0, |status| status.as_u16()),
+            ms = self.started.elapsed().as_millis() as u64,
+            user = self.user,
+            peer = %self.peer,
+            "request"
+        );
+    }
+}
+
+/// A client's text for the log: at most 64 characters, none of which moves the cursor.
+fn printable(text: &str) -> String {
+    text.chars().take(64).flat_map(char::escape_debug).take(64).collect()
+}

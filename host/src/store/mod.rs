@@ -1,0 +1,78 @@
+//! The node's database: one redb file, opened once and by one process.
+//!
+//! redb blocks, so every transaction runs on tokio's blocking threads.
+
+mod open;
+mod users;
+
+use std::sync::Arc;
+
+use redb::{Database, ReadTransaction, WriteTransaction};
+
+pub use open::OpenError;
+pub use users::User;
+
+/// The open database; clones share it, and it is closed with the last one.
+#[derive(Clone)]
+pub struct Store(Arc<Database>);
+
+/// Why a transaction failed; nothing of it was kept.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// redb could not read or write its file.
+    #[error("the database failed: {0}")]
+    Database(#[source] Box<redb::Error>),
+    /// A stored value is not what this version writes there.
+    #[error("the database holds a value that cannot be read: {0}")]
+    Value(#[source] serde_json::Error),
+    /// The task that ran the transaction was lost: a bug, or the runtime is shutting down.
+    #[error("the database did not answer")]
+    Lost,
+}
+
+impl<E: Into<redb::Error>> From<E> for Error {
+    fn from(error: E) -> Error {
+        Error::Database(Box::new(error.into()))
+    }
+}
+
+impl Store {
+    /// Runs `f` on a snapshot.
+    async fn read<T, F>(&self, f: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&ReadTransaction) -> Result<T, Error> + Send + 'static,
+    {
+        let database = self.0.clone();
+        blocking(move || {
+            use redb::ReadableDatabase;
+            f(&database.begin_read()?)
+        })
+        .await
+    }
+
+    /// Runs `f` alone and commits durably when it succeeds.
+    async fn write<T, F>(&self, f: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&WriteTransaction) -> Result<T, Error> + Send + 'static,
+    {
+        let database = self.0.clone();
+        blocking(move || {
+            let transaction = database.begin_write()?;
+            let value = f(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        })
+        .await
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    f: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(f).await.unwrap_or(Err(Error::Lost))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+//! Opening the file: who may read it, who else has it, and which version wrote it.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use redb::{
+    Builder, Database, DatabaseError, ReadableTable, TableDefinition, backends::FileBackend,
+};
+
+use super::{Store, users};
+
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("system.meta");
+const SCHEMA_VERSION: &str = "schema_version";
+/// What this version of the host reads and writes.
+const SCHEMA: u64 = 1;
+/// redb's default is 1 GiB, more than the rest of the host.
+const CACHE_BYTES: usize = 64 << 20;
+
+/// Why the database could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder or the file could not be made, or made private.
+    #[error("{} cannot be opened: {source}", path.display())]
+    File {
+        /// The folder or the file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process, or another `Store` of this one, has the file open.
+    #[error("{} is in use by another harper-host", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A later release wrote the file.
+    #[error(
+        "{} has schema version {found}, this harper-host knows up to {SCHEMA}: \
+         use the release that wrote it, or a later one", path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u64,
+    },
+    /// The file holds data but no version that this release knows of.
+    #[error("{} was not written by harper-host", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is damaged, or the disk failed.
+    #[error("{} cannot be read: {source}", path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// What redb said.
+        source: Box<redb::Error>,
+    },
+}
+
+impl Store {
+    /// Opens `<root>/database/harper.redb`, making what is missing: the folder for the owner alone
+    /// (0700), the file too (0600).
+    pub async fn open(root: &Path) -> Result<Store, OpenError> {
+        let folder = root.join("database");
+        let path = folder.join("harper.redb");
+        let opened = tokio::task::spawn_blocking({
+            let path = path.clone();
+            move || open(&folder, &path)
+        });
+        opened.await.unwrap_or_else(|e| Err(OpenError::File { path, source: io::Error::other(e) }))
+    }
+}
+
+fn open(folder: &Path, path: &Path) -> Result<Store, OpenError> {
+    let failed = |at: &Path| {
+        let path = at.to_path_buf();
+        move |source| OpenError::File { path, source }
+    };
+    make_folder(folder).map_err(failed(folder))?;
+    let fresh = !path.exists();
+    let file = make_file(path).map_err(failed(path))?;
+    let opened = FileBackend::new(file)
+        .and_then(|file| Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(file));
+    let database = match opened {
+        Ok(database) => database,
+        Err(DatabaseError::DatabaseAlreadyOpen) => {
+            return Err(OpenError::InUse { path: path.into() });
+        }
+        Err(e) => return Err(broken(path)(e)),
+    };
+    if fresh {
+        // The file's own fsync does not cover its name.
+        File::open(folder).and_then(|f| f.sync_all()).map_err(failed(folder))?;
+    }
+    match prepare(&database).map_err(broken(path))? {
+        Some(SCHEMA) => Ok(Store(Arc::new(database))),
+        Some(found) if found > SCHEMA => Err(OpenError::Newer { path: path.into(), found }),
+        _ => Err(OpenError::Foreign { path: path.into() }),
+    }
+}
+
+/// The file's version. An empty file gets ours, and its tables in the same transaction, so that
+/// reads find them.
+fn prepare(database: &Database) -> Result<Option<u64>, redb::Error> {
+    let transaction = database.begin_write()?;
+    if transaction.list_tables()?.next().is_some() {
+        if !transaction.list_tables()?.any(|t| redb::TableHandle::name(&t) == "system.meta") {
+            return Ok(None);
+        }
+        let found = transaction.open_table(META)?.get(SCHEMA_VERSION)?.map(|v| v.value());
+        return Ok(found);
+    }
+    transaction.open_table(META)?.insert(SCHEMA_VERSION, SCHEMA)?;
+    transaction.open_table(users::TABLE)?;
+    transaction.commit()?;
+    Ok(Some(SCHEMA))
+}
+
+fn broken<E: Into<redb::Error>>(path: &Path) -> impl FnOnce(E) -> OpenError {
+    let path = path.to_path_buf();
+    move |e| OpenError::Database { path, source: Box::new(e.into()) }
+}
+
+/// A folder that a backup or a hand has opened to others is closed again.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder)?;
+    keep_private(folder, 0o700)
+}
+
+fn make_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+    keep_private(path, 0o600)?;
+    Ok(file)
+}
+
+#[cfg(unix)]
+fn keep_private(path: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn keep_private(_: &Path, _: u32) -> io::Result<()> {
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! Tests of the file: who may open it, and what stays in it.
+
+use std::{fs, path::Path};
+
+use redb::{Database, TableDefinition};
+
+use super::*;
+
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("system.meta");
+
+fn bob() -> User {
+    User {
+        username: "bob".into(),
+        role: "reader".into(),
+        active: true,
+        password_hash: "none".into(),
+    }
+}
+
+async fn refusal(root: &Path) -> String {
+    Store::open(root).await.err().expect("a refusal").to_string()
+}
+
+#[tokio::test]
+async fn users_outlive_the_process_and_nobody_else_reads_them() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).await.unwrap();
+    assert!(store.add_user(bob()).await.unwrap());
+    assert!(!store.add_user(bob()).await.unwrap());
+    drop(store);
+    let file = root.path().join("database/harper.redb");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(file.parent().unwrap()), mode(&file)), (0o700, 0o600));
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::set_permissions(file.parent().unwrap(), fs::Permissions::from_mode(0o755)).unwrap();
+        drop(Store::open(root.path()).await.unwrap());
+        assert_eq!((mode(file.parent().unwrap()), mode(&file)), (0o700, 0o600), "closed again");
+    }
+    let store = Store::open(root.path()).await.unwrap();
+    assert_eq!(store.user("bob").await.unwrap(), Some(bob()));
+    assert_eq!(store.user("eve").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_change_is_whole_or_not_at_all() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).await.unwrap();
+    assert!(!store.change_user("bob", |_| unreachable!()).await.unwrap());
+    store.add_user(bob()).await.unwrap();
+    let broken = store.change_user("bob", |user| {
+        user.active = false;
+        panic!("on purpose");
+    });
+    assert!(matches!(broken.await, Err(Error::Lost)));
+    assert_eq!(store.user("bob").await.unwrap(), Some(bob()));
+    let renamed = store.change_user("bob", |user| user.username = "eve".into());
+    assert!(renamed.await.unwrap());
+    assert_eq!(store.user("bob").await.unwrap(), Some(bob()), "the key is the name");
+    assert!(store.remove_user("bob").await.unwrap() && !store.remove_user("bob").await.unwrap());
+}
+
+#[tokio::test]
+async fn one_process_at_a_time() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).await.unwrap();
+    let file = root.path().join("database/harper.redb");
+    let expected = format!("{} is in use by another harper-host", file.display());
+    assert_eq!(refusal(root.path()).await, expected);
+    drop(store);
+    Store::open(root.path()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_of_a_later_release_or_of_another_program_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    drop(Store::open(root.path()).await.unwrap());
+    let file = root.path().join("database/harper.redb");
+    let set = |version: Option<u64>| {
+        let database = Database::open(&file).unwrap();
+        let transaction = database.begin_write().unwrap();
+        let mut meta = transaction.open_table(META).unwrap();
+        match version {
+            Some(version) => drop(meta.insert("schema_version", version).unwrap()),
+            None => drop(meta.remove("schema_version").unwrap()),
+        }
+        drop(meta);
+        transaction.commit().unwrap();
+    };
+    set(Some(2));
+    assert!(
+        refusal(root.path()).await.contains("has schema version 2, this harper-host knows up to 1")
+    );
+    set(None);
+    assert!(refusal(root.path()).await.ends_with("was not written by harper-host"));
+    set(Some(1));
+    drop(Store::open(root.path()).await.unwrap());
+
+    fs::remove_file(&file).unwrap();
+    let database = Database::create(&file).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(TableDefinition::<&str, u64>::new("theirs")).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    assert!(refusal(root.path()).await.ends_with("was not written by harper-host"));
+    fs::write(&file, "no database").unwrap();
+    assert!(refusal(root.path()).await.contains("cannot be read"));
+}
+
+#[tokio::test]
+async fn a_root_that_cannot_be_used_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("database"), "a file").unwrap();
+    assert!(refusal(root.path()).await.contains("database cannot be opened: "));
+}

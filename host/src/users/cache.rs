@@ -1,0 +1,169 @@
+//! What is known of credentials, under a keyed hash of address, name and password: the password
+//! does not stay in memory.
+//!
+//! The same credentials are checked once however many requests bring them at the same time, and the
+//! answer, yes or no, holds for a while. It holds for one address: another one neither waits for a
+//! check that is slowed here, nor learns its outcome. A change of the user drops the entries: what is still being
+//! checked then answers those who wait for it and nobody after.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use blake2::{
+    Blake2bMac,
+    digest::{KeyInit, Mac, consts::U32},
+};
+use tokio::{sync::OnceCell, time::Instant};
+use zeroize::Zeroizing;
+
+use super::{LoginFailed, guesses::place};
+use crate::dispatch::Caller;
+
+type Hash = [u8; 32];
+
+/// About 3 MB of entries.
+const CAPACITY: usize = 10_000;
+
+/// The entries.
+pub(super) struct Cache {
+    keyed: Blake2bMac<U32>,
+    ttl: Duration,
+    entries: Mutex<HashMap<Hash, Arc<Known>>>,
+}
+
+/// What is known of one name and password.
+pub(super) struct Known {
+    username: String,
+    /// They were right when last checked, and the user has not changed since: no guess.
+    pub(super) trusted: bool,
+    /// Unset while they are being checked.
+    pub(super) answer: OnceCell<Answer>,
+}
+
+/// The outcome of a check.
+pub(super) struct Answer {
+    pub(super) login: Result<Caller, LoginFailed>,
+    until: Instant,
+}
+
+impl Cache {
+    /// An empty one with a random key; entries hold for `ttl`.
+    pub(super) fn new(ttl: Duration) -> Cache {
+        let mut key = Zeroizing::new([0; 64]);
+        // A key that anyone may know protects nothing, so without randomness nothing is kept.
+        let ttl = if getrandom::fill(&mut *key).is_ok() { ttl } else { Duration::ZERO };
+        Cache { keyed: Blake2bMac::new((&*key).into()), ttl, entries: Mutex::default() }
+    }
+
+    /// The entry of these credentials, a fresh one when there is none that still holds.
+    pub(super) fn entry(&self, peer: IpAddr, username: &str, password: &str) -> Arc<Known> {
+        let hash = self.hash(place(peer), username, password);
+        let now = Instant::now();
+        let mut entries = self.entries();
+        if entries.len() >= CAPACITY {
+            entries.retain(|_, known| known.is_worth_keeping(now));
+        }
+        let full = entries.len() >= CAPACITY;
+        let fresh = |trusted| {
+            Arc::new(Known { username: username.to_owned(), trusted, answer: OnceCell::new() })
+        };
+        match entries.entry(hash) {
+            Entry::Occupied(mut found) => {
+                if let Some(answer) = found.get().answer.get().filter(|a| a.until <= now) {
+                    let trusted = answer.login.is_ok();
+                    found.insert(fresh(trusted));
+                }
+                found.get().clone()
+            }
+            Entry::Vacant(_) if full => fresh(false),
+            Entry::Vacant(place) => place.insert(fresh(false)).clone(),
+        }
+    }
+
+    /// An answer to keep from now on.
+    pub(super) fn answer(&self, login: Result<Caller, LoginFailed>) -> Answer {
+        let ttl = match login {
+            Ok(_) | Err(LoginFailed::Credentials) => self.ttl,
+            Err(_) => Duration::ZERO,
+        };
+        Answer { login, until: Instant::now() + ttl }
+    }
+
+    /// An answer for those who wait for it only.
+    pub(super) fn passing(&self, login: Result<Caller, LoginFailed>) -> Answer {
+        Answer { login, until: Instant::now() }
+    }
+
+    /// Drops everything about a user.
+    pub(super) fn forget(&self, username: &str) {
+        self.entries().retain(|_, known| known.username != username);
+    }
+
+    fn hash(&self, place: IpAddr, username: &str, password: &str) -> Hash {
+        let mut mac = self.keyed.clone();
+        mac.update(place.to_string().as_bytes());
+        // What has an end cannot run into what follows.
+        mac.update(&[0]);
+        mac.update(&username.len().to_le_bytes());
+        mac.update(username.as_bytes());
+        mac.update(password.as_bytes());
+        mac.finalize().into_bytes().into()
+    }
+
+    fn entries(&self) -> MutexGuard<'_, HashMap<Hash, Arc<Known>>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// When it is full: right credentials that still hold, and checks that someone waits for.
+    fn is_worth_keeping(self: &Arc<Self>, now: Instant) -> bool {
+        match self.answer.get() {
+            Some(answer) => answer.login.is_ok() && answer.until > now,
+            None => Arc::strong_count(self) > 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatch::Role;
+
+    fn caller(name: &str) -> Result<Caller, LoginFailed> {
+        Ok(Caller { username: name.into(), role: Role::SuperUser })
+    }
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    #[test]
+    fn names_and_passwords_do_not_run_together_and_keys_differ() {
+        let cache = Cache::new(Duration::ZERO);
+        assert_ne!(cache.hash(HERE, "ab", "c"), cache.hash(HERE, "a", "bc"));
+        assert_ne!(cache.hash(HERE, "a", "b"), cache.hash([10, 0, 0, 1].into(), "a", "b"));
+        assert_ne!(cache.hash(HERE, "a", "b"), Cache::new(Duration::ZERO).hash(HERE, "a", "b"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_bounded_and_wrong_ones_make_room_for_right_ones() {
+        let cache = Cache::new(Duration::from_secs(30));
+        let keep = |name: &str, login| {
+            let _ = cache.entry(HERE, name, "x").answer.set(cache.answer(login));
+        };
+        keep("bob", caller("bob"));
+        for n in 0..2 * CAPACITY {
+            keep(&n.to_string(), Err(LoginFailed::Credentials));
+        }
+        assert!(cache.entries().len() <= CAPACITY);
+        assert!(cache.entry(HERE, "bob", "x").answer.initialized());
+        for n in 0..CAPACITY + 99 {
+            let name = n.to_string();
+            keep(&name, caller(&name));
+        }
+        assert!(cache.entries().len() <= CAPACITY);
+    }
+}

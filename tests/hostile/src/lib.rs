@@ -1,0 +1,108 @@
+//! A plugin that misbehaves in every way that the host's limits are for.
+//!
+//! Each operation does one bad thing, `amount` times or as large, so that a test can stay below a
+//! limit as well as go over it.
+#![cfg(target_arch = "wasm32")]
+#![allow(unsafe_code, reason = "the canonical ABI, in what wit-bindgen generates")]
+
+use std::hint::black_box;
+
+use serde_json::{Value, json};
+
+mod bindings {
+    wit_bindgen::generate!({ path: "../../wit", world: "extension" });
+}
+
+use bindings::exports::harper::plugin::operations::{Caller, Error, Guest, Operation};
+use bindings::harper::plugin::{clock, config, log};
+
+struct Hostile;
+
+const NAMES: &[&str] = &[
+    "echo",
+    "panic",
+    "loop_forever",
+    "compute",
+    "allocate",
+    "recurse",
+    "call_host",
+    "sleep_together",
+    "log_bytes",
+    "reply_bytes",
+    "reply_no_json",
+    "reply_deep_json",
+    "sleep",
+    "config_get",
+    "config_set",
+    "remember",
+];
+
+impl Guest for Hostile {
+    fn describe() -> Vec<Operation> {
+        let operation = |name: &&str| Operation {
+            name: format!("hostile_{name}"),
+            super_user: **name != *"echo",
+            help: "Misbehave".into(),
+            schema: "{}".into(),
+        };
+        NAMES.iter().map(operation).collect()
+    }
+
+    async fn handle(caller: Caller, request: String) -> Result<String, Error> {
+        let value: Value = serde_json::from_str(&request).unwrap_or_default();
+        let amount = value["amount"].as_u64().unwrap_or_default();
+        let size = usize::try_from(amount).unwrap_or(usize::MAX);
+        let text = |key: &str| value[key].as_str().unwrap_or_default().to_owned();
+        let operation = text("operation");
+        match operation.strip_prefix("hostile_").unwrap_or_default() {
+            "echo" => return Ok(json!({ "caller": caller.username, "request": value }).to_string()),
+            "panic" => panic!("hostile to the end"),
+            "loop_forever" => loop {
+                black_box(0);
+            },
+            // Roughly a millisecond each.
+            "compute" => drop((0..amount * 500_000).fold(0, |sum, i| black_box(sum ^ i))),
+            "allocate" => drop(black_box(vec![1u8; size])),
+            "recurse" => drop(recurse(amount)),
+            "call_host" => (0..amount).for_each(|_| drop(clock::now())),
+            "sleep_together" => {
+                let sleeps: Vec<_> = (0..amount).map(|_| Box::pin(clock::sleep(1))).collect();
+                for sleep in sleeps {
+                    sleep.await;
+                }
+            }
+            "log_bytes" => log::write(log::Level::Info, &"x\n".repeat(size / 2)),
+            "reply_bytes" => return Ok(format!("\"{}\"", "x".repeat(size - 2))),
+            "reply_no_json" => return Ok("{".into()),
+            "reply_deep_json" => return Ok("[".repeat(size) + &"]".repeat(size)),
+            "sleep" => clock::sleep(amount).await,
+            "config_get" => {
+                return match config::get(vec![text("path")]).await {
+                    Ok(snapshot) => Ok(json!(snapshot.values).to_string()),
+                    Err(error) => Err(Error::Failed(format!("{error:?}"))),
+                };
+            }
+            "config_set" => {
+                // Any revision: what is not granted is refused before it is looked at.
+                let change = config::Change { path: text("path"), value: text("value") };
+                return match config::set(text("revision"), vec![change]).await {
+                    Ok(revision) => Ok(json!(revision).to_string()),
+                    Err(error) => Err(Error::Failed(format!("{error:?}"))),
+                };
+            }
+            "remember" => {
+                static CALLS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+                return Ok(CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_string());
+            }
+            _ => return Err(Error::Invalid("no such misdeed".into())),
+        }
+        Ok("null".into())
+    }
+}
+
+fn recurse(depth: u64) -> u64 {
+    let frame = black_box([depth; 16]);
+    if depth == 0 { 0 } else { recurse(depth - 1) + frame[0] }
+}
+
+bindings::export!(Hostile with_types_in bindings);

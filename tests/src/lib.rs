@@ -1,0 +1,52 @@
+//! What the tests share: a plugin that misbehaves, and a host made in one line.
+
+use harper_host::{Caller, ComponentSource, Error, Grants, Host, Limits};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The component of `tests/hostile`.
+pub const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
+
+/// A host with a folder of its own, which goes when it is dropped.
+pub struct Node {
+    /// The folder.
+    pub folder: TempDir,
+    /// The host.
+    pub host: Host,
+}
+
+impl Node {
+    /// A host whose configuration file has this text.
+    pub async fn with_config(text: &str) -> anyhow::Result<Self> {
+        let folder = folder_with(text)?;
+        let host = Host::builder().root_path(folder.path()).build().await?;
+        Ok(Self { folder, host })
+    }
+
+    /// A host with the hostile plugin in it.
+    pub async fn with_hostile(config: &str, grants: Grants, limits: Limits) -> anyhow::Result<Self> {
+        let folder = folder_with(config)?;
+        let host = Host::builder()
+            .root_path(folder.path())
+            .plugin("hostile", ComponentSource::bytes(HOSTILE), grants, limits)
+            .build()
+            .await?;
+        Ok(Self { folder, host })
+    }
+
+    /// Sends a request as a super_user.
+    pub async fn send(&self, request: Value) -> Result<Value, Error> {
+        self.host.dispatch(&Caller::super_user("admin"), request).await
+    }
+
+    /// The configuration file's text.
+    pub fn config(&self) -> anyhow::Result<String> {
+        Ok(std::fs::read_to_string(self.folder.path().join(harper_host::config::FILE_NAME))?)
+    }
+}
+
+fn folder_with(config: &str) -> anyhow::Result<TempDir> {
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join(harper_host::config::FILE_NAME), config)?;
+    Ok(folder)
+}

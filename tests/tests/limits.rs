@@ -1,0 +1,247 @@
+//! Every limit binds: just over it the call is stopped with a clear sentence, below it the same
+//! call works, and the next call works in any case.
+
+use std::time::{Duration, Instant};
+
+use harper_host::{Caller, ErrorKind, Grants, Limits, Role};
+use harper_tests::Node;
+use serde_json::{Value, json};
+
+fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
+    let mut limits = Limits::default();
+    change(&mut limits);
+    limits
+}
+
+async fn hostile(limits: Limits) -> Node {
+    Node::with_hostile("", Grants::default(), limits).await.unwrap()
+}
+
+/// `within` passes; `over` is stopped with this text, and after it the plugin still works.
+async fn check(limits: Limits, name: &str, within: u64, over: u64, text: &str) {
+    let node = hostile(limits).await;
+    let operation = format!("hostile_{name}");
+    let request = |amount| json!({ "operation": operation, "amount": amount });
+    node.send(request(within)).await.unwrap();
+    let error = node.send(request(over)).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Failed);
+    assert_eq!(error.message, format!("Operation '{operation}' {text}"));
+    node.send(json!({ "operation": "hostile_echo" })).await.unwrap();
+}
+
+#[tokio::test]
+async fn memory() {
+    let text = "was stopped: it needed more than 16777216 bytes of memory";
+    check(limits(|limits| limits.memory = 16 << 20), "allocate", 8 << 20, 32 << 20, text).await;
+}
+
+#[tokio::test]
+async fn cpu() {
+    let text = "was stopped: it used more than 300 ms of processor time";
+    let limits = limits(|limits| limits.cpu = Duration::from_millis(300));
+    check(limits, "compute", 1, 100_000, text).await;
+}
+
+#[tokio::test]
+async fn waiting_is_no_use_of_the_processor() {
+    let limits = limits(|limits| limits.cpu = Duration::from_millis(100));
+    let node = hostile(limits).await;
+    node.send(json!({ "operation": "hostile_sleep", "amount": 400 })).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_endless_loop() {
+    let node = hostile(limits(|limits| limits.cpu = Duration::from_millis(50))).await;
+    let error = node.send(json!({ "operation": "hostile_loop_forever" })).await.unwrap_err();
+    let text = "Operation 'hostile_loop_forever' was stopped: it used more than 50 ms of processor time";
+    assert_eq!(error.message, text);
+    node.send(json!({ "operation": "hostile_echo" })).await.unwrap();
+}
+
+#[tokio::test]
+async fn wall_clock() {
+    let text = "was stopped: it took longer than 300 ms";
+    let limits = limits(|limits| limits.wall_clock = Duration::from_millis(300));
+    check(limits, "sleep", 1, 60_000, text).await;
+}
+
+/// Endless loops on every thread of the runtime: they yield, so others are served meanwhile.
+#[tokio::test]
+async fn loops_do_not_starve_others() {
+    let node = hostile(limits(|limits| limits.cpu = Duration::from_secs(60))).await;
+    let loops: Vec<_> = (0..4)
+        .map(|_| {
+            let host = node.host.clone();
+            tokio::spawn(async move {
+                let request = json!({ "operation": "hostile_loop_forever" });
+                host.dispatch(&Caller::super_user("admin"), request).await
+            })
+        })
+        .collect();
+    for _ in 0..10 {
+        let echo = node.send(json!({ "operation": "hostile_echo" }));
+        tokio::time::timeout(Duration::from_secs(10), echo).await.unwrap().unwrap();
+    }
+    for running in loops {
+        assert!(!running.is_finished(), "the loops ran all the while");
+        // Dropping a call ends it.
+        running.abort();
+        assert!(running.await.unwrap_err().is_cancelled());
+    }
+}
+
+#[tokio::test]
+async fn deep_recursion() {
+    let node = hostile(Limits::default()).await;
+    node.send(json!({ "operation": "hostile_recurse", "amount": 100 })).await.unwrap();
+    let request = json!({ "operation": "hostile_recurse", "amount": 100_000_000 });
+    let error = node.send(request).await.unwrap_err();
+    let text = "Operation 'hostile_recurse' was stopped: it recursed too deeply";
+    assert_eq!(error.message, text);
+    node.send(json!({ "operation": "hostile_echo" })).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_panic() {
+    let node = hostile(Limits::default()).await;
+    let error = node.send(json!({ "operation": "hostile_panic" })).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Failed);
+    let text = "Operation 'hostile_panic' failed unexpectedly: the host's log has the cause";
+    assert_eq!(error.message, text);
+    node.send(json!({ "operation": "hostile_echo" })).await.unwrap();
+}
+
+#[tokio::test]
+async fn host_calls() {
+    let text = "was stopped: it made more than 100 calls to the host";
+    let limits = limits(|limits| limits.host_calls = 100);
+    check(limits, "call_host", 100, 101, text).await;
+    check(limits, "sleep_together", 100, 101, text).await;
+}
+
+#[tokio::test]
+async fn exchanged_bytes() {
+    let text = "was stopped: it exchanged more than 1000 bytes with the host";
+    check(limits(|limits| limits.exchanged_bytes = 1000), "log_bytes", 1000, 1002, text).await;
+}
+
+/// Far over the limit the host does not even copy the bytes.
+#[tokio::test]
+async fn exchanged_bytes_are_not_copied_first() {
+    let node = hostile(limits(|limits| {
+        limits.exchanged_bytes = 1000;
+        limits.reply_bytes = 1000;
+    }))
+    .await;
+    for name in ["log_bytes", "reply_bytes"] {
+        let operation = format!("hostile_{name}");
+        let request = json!({ "operation": operation, "amount": 8 << 20 });
+        let error = node.send(request).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Failed);
+        assert!(error.message.starts_with(&format!("Operation '{operation}' ")), "{error}");
+        node.send(json!({ "operation": "hostile_echo" })).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn reply_bytes() {
+    let text = "was stopped: it replied with more than 1000 bytes";
+    check(limits(|limits| limits.reply_bytes = 1000), "reply_bytes", 1000, 1001, text).await;
+}
+
+#[tokio::test]
+async fn a_reply_must_be_json() {
+    let node = hostile(Limits::default()).await;
+    let deep = json!({ "operation": "hostile_reply_deep_json", "amount": 100_000 });
+    for request in [json!({ "operation": "hostile_reply_no_json" }), deep] {
+        let error = node.send(request).await.unwrap_err();
+        assert!(error.message.ends_with("failed unexpectedly: the host's log has the cause"));
+    }
+    let request = json!({ "operation": "hostile_reply_deep_json", "amount": 100 });
+    node.send(request).await.unwrap();
+}
+
+#[tokio::test]
+async fn request_bytes() {
+    let node = hostile(limits(|limits| limits.request_bytes = 1000)).await;
+    let request = |size| json!({ "operation": "hostile_echo", "text": "x".repeat(size) });
+    node.send(request(900)).await.unwrap();
+    let error = node.send(request(1000)).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::TooLarge);
+    assert_eq!(error.message, "The request body is over the limit of 1000 bytes of 'hostile_echo'");
+}
+
+#[tokio::test]
+async fn more_calls_than_places_wait_their_turn() {
+    let node = hostile(Limits::default()).await;
+    let start = Instant::now();
+    let calls: Vec<_> = (0..150)
+        .map(|_| {
+            let host = node.host.clone();
+            tokio::spawn(async move {
+                let request = json!({ "operation": "hostile_sleep", "amount": 50 });
+                host.dispatch(&Caller::super_user("admin"), request).await
+            })
+        })
+        .collect();
+    for call in calls {
+        assert_eq!(call.await.unwrap(), Ok(Value::Null));
+    }
+    assert!(start.elapsed() >= Duration::from_millis(150), "there are 64 places");
+}
+
+#[tokio::test]
+async fn who_finds_no_place_in_time_is_told_so() {
+    let node = hostile(limits(|limits| limits.wall_clock = Duration::from_millis(1500))).await;
+    let sleepers: Vec<_> = (0..64)
+        .map(|_| {
+            let host = node.host.clone();
+            tokio::spawn(async move {
+                let request = json!({ "operation": "hostile_sleep", "amount": 60_000 });
+                host.dispatch(&Caller::super_user("admin"), request).await
+            })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    // One plugin's calls wait, and so does another's, until the first are stopped.
+    let reply = node.send(json!({ "operation": "cluster_get_routes" })).await;
+    assert_eq!(reply, Ok(json!({ "hub": [], "leaf": [] })));
+    for sleeper in sleepers {
+        let error = sleeper.await.unwrap().unwrap_err();
+        assert!(matches!(error.kind, ErrorKind::Failed | ErrorKind::Busy), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_state_is_kept_between_calls() {
+    let node = hostile(Limits::default()).await;
+    for _ in 0..3 {
+        let reply = node.send(json!({ "operation": "hostile_remember" })).await;
+        assert_eq!(reply, Ok(json!(0)));
+    }
+}
+
+#[tokio::test]
+async fn a_limit_that_the_host_cannot_keep_is_refused() {
+    let limits = limits(|limits| limits.memory = (1 << 30) + 1);
+    let error = Node::with_hostile("", Grants::default(), limits).await.err().unwrap();
+    let text = "plugin 'hostile': a plugin's memory limit must be at most 1073741824 bytes, not 1073741825";
+    assert_eq!(error.to_string(), text);
+}
+
+#[tokio::test]
+async fn only_super_users_may_call_what_is_restricted() {
+    let node = hostile(Limits::default()).await;
+    let request = json!({ "operation": "hostile_remember" });
+    for role in [Role::ClusterUser, Role::Named("dev".into())] {
+        let caller = Caller { username: "someone".into(), role };
+        let error = node.host.dispatch(&caller, request.clone()).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Forbidden);
+        let text = "Operation 'hostile_remember' is restricted to super_user roles";
+        assert_eq!(error.message, text);
+        let echo = json!({ "operation": "hostile_echo" });
+        let error = node.host.dispatch(&caller, echo).await.unwrap_err();
+        assert_eq!(error.message, "Operation 'hostile_echo' is not allowed for this user's role");
+    }
+    node.send(request).await.unwrap();
+}
