@@ -9,7 +9,7 @@ use harper_host::{
 };
 use tokio::time::Instant;
 
-use super::node::{Client, JSON, Node, bob, config, head, host, post, soon};
+use super::node::{Client, ECHO, JSON, Node, bob, config, head, host, post, soon};
 
 async fn hold(node: &Node) -> Client {
     let mut client = node.connect().await;
@@ -22,13 +22,13 @@ async fn hold(node: &Node) -> Client {
 async fn running_requests_are_drained_and_idle_connections_closed_at_once() {
     let mut node = Node::start(config()).await;
     let mut idle = node.connect().await;
-    idle.send(post(&[JSON, &bob()], "{}")).await;
+    idle.send(post(&[JSON, &bob()], ECHO)).await;
     assert_eq!(idle.reply().await.status, 200);
     let mut fresh = node.connect().await;
     let mut half = node.connect().await;
     half.send("POST / HTTP/1.1\r\nHost").await;
     let mut again = node.connect().await;
-    again.send(post(&[JSON, &bob()], "{}")).await;
+    again.send(post(&[JSON, &bob()], ECHO)).await;
     assert_eq!(again.reply().await.status, 200);
     again.send("POST / HTTP/1.1\r\nHost").await;
     let mut running = hold(&node).await;

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use serde_json::json;
 
-use super::node::{JSON, Node, basic, bob, config, head, post};
+use super::node::{ECHO, JSON, Node, basic, bob, config, head, post};
 
 #[tokio::test]
 async fn no_credentials() {
@@ -111,7 +111,7 @@ async fn only_json_is_taken() {
     }
     for kind in ["application/json; charset=utf-8", "Application/JSON", "application/json ;x=y"] {
         let kind = format!("Content-Type: {kind}");
-        assert_eq!(node.ask(post(&[&kind, &bob()], "{}")).await.status, 200, "{kind}");
+        assert_eq!(node.ask(post(&[&kind, &bob()], ECHO)).await.status, 200, "{kind}");
     }
 }
 

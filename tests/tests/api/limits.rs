@@ -6,7 +6,7 @@ use harper_host::api::Config;
 use serde_json::json;
 use tokio::{io::AsyncReadExt, time::Instant};
 
-use super::node::{JSON, Node, SOON, bob, config, head, post, soon};
+use super::node::{ECHO, JSON, Node, SOON, bob, config, head, post, soon};
 
 const BRIEF: Duration = Duration::from_millis(150);
 
@@ -42,7 +42,7 @@ async fn a_body_that_grows_too_large_is_cut_off() {
         assert_eq!(client.reply().await.error(), too_large(1000));
         client.closed().await;
     }
-    let mut fits = br#"{"username":"bob","password":"right"}"#.to_vec();
+    let mut fits = br#"{"operation":"text","username":"bob","password":"right"}"#.to_vec();
     fits.resize(1000, b' ');
     assert_eq!(node.ask(post(&[JSON], &fits)).await.status, 200);
     fits.push(b' ');
@@ -96,7 +96,7 @@ async fn slow_heads_and_idle_connections_are_closed() {
         client.closed().await;
     }
     let mut client = node.connect().await;
-    client.send(post(&[JSON, &bob()], "{}")).await;
+    client.send(post(&[JSON, &bob()], ECHO)).await;
     assert_eq!(client.reply().await.status, 200);
     client.closed().await;
     assert!(start.elapsed() >= 3 * BRIEF);

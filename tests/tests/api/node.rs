@@ -190,6 +190,9 @@ impl Node {
     }
 }
 
+/// A body that is answered with who asked for what.
+pub(crate) const ECHO: &str = r#"{"operation":"echo"}"#;
+
 pub(crate) const JSON: &str = "Content-Type: application/json";
 
 pub(crate) fn basic(credentials: impl AsRef<[u8]>) -> String {

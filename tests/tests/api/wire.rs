@@ -1,13 +1,13 @@
 //! HTTP as it may look on the wire: old, pipelined, absurd, broken.
 
-use super::node::{JSON, Node, bob, config, head, post, soon};
+use super::node::{ECHO, JSON, Node, bob, config, head, post, soon};
 use tokio::io::AsyncReadExt;
 
 #[tokio::test]
 async fn kept_alive_and_pipelined() {
     let node = Node::start(config()).await;
     let mut client = node.connect().await;
-    let one = |n: usize| post(&[JSON, &bob()], format!(r#"{{"n":{n}}}"#));
+    let one = |n: usize| post(&[JSON, &bob()], format!(r#"{{"operation":"echo","n":{n}}}"#));
     client.send((0..20).flat_map(one).collect::<Vec<_>>()).await;
     for n in 0..20 {
         assert_eq!(client.reply().await.json()["request"]["n"], n, "in order");
@@ -20,9 +20,9 @@ async fn kept_alive_and_pipelined() {
 async fn http_1_0() {
     let node = Node::start(config()).await;
     let mut client = node.connect().await;
-    let mut request =
-        format!("POST / HTTP/1.0\r\n{JSON}\r\n{}\r\nContent-Length: 2\r\n\r\n", bob());
-    request += "{}";
+    let length = ECHO.len();
+    let head = format!("POST / HTTP/1.0\r\n{JSON}\r\n{}\r\nContent-Length: {length}", bob());
+    let request = format!("{head}\r\n\r\n{ECHO}");
     client.send(request).await;
     assert_eq!(client.reply().await.json()["user"], "bob");
     client.closed().await;
@@ -32,7 +32,7 @@ async fn http_1_0() {
 async fn a_request_that_arrives_byte_by_byte() {
     let node = Node::start(config()).await;
     let mut client = node.connect().await;
-    for byte in post(&[JSON, &bob()], r#"{"é":1}"#) {
+    for byte in post(&[JSON, &bob()], r#"{"operation":"echo","é":1}"#) {
         client.send([byte]).await;
         tokio::task::yield_now().await;
     }
@@ -44,7 +44,7 @@ async fn chunks_and_trailers() {
     let node = Node::start(config()).await;
     let mut client = node.connect().await;
     client.send(head("POST / HTTP/1.1", &[JSON, &bob(), "Transfer-Encoding: chunked"])).await;
-    client.send("1;x=y\r\n{\r\n1\r\n}\r\n0\r\nAuthorization: x\r\n\r\n").await;
+    client.send("1;x=y\r\n{\r\n13\r\n\"operation\":\"echo\"}\r\n0\r\nAuthorization: x\r\n\r\n").await;
     assert_eq!(client.reply().await.json()["user"], "bob");
     for broken in ["zz\r\n", "-1\r\n{}\r\n0\r\n\r\n", "1\r\n{}", "ffffffffffffffffff\r\n{}"] {
         let mut client = node.connect().await;
