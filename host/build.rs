@@ -3,7 +3,6 @@
 
 #![expect(clippy::print_stdout, reason = "it is how a build script speaks to cargo")]
 
-
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

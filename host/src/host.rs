@@ -147,7 +147,9 @@ impl HostBuilder {
     pub async fn build(self) -> Result<Host, BuildError> {
         let config = match (self.config, &self.root_path) {
             (Some(config), _) => config,
-            (None, Some(folder)) => Arc::new(ConfigFile::open(folder.join(crate::config::FILE_NAME))?),
+            (None, Some(folder)) => {
+                Arc::new(ConfigFile::open(folder.join(crate::config::FILE_NAME))?)
+            }
             (None, None) => return Err(BuildError::NoConfig),
         };
         let capabilities = Capabilities {
@@ -178,7 +180,8 @@ impl HostBuilder {
 
 /// The clustering plugin reads and writes the two lists of routes, and nothing else.
 fn clustering_grants() -> Grants {
-    let routes = ["clustering.hubServer.cluster.network.routes", "clustering.leafServer.network.routes"];
+    let routes =
+        ["clustering.hubServer.cluster.network.routes", "clustering.leafServer.network.routes"];
     let patterns: Vec<KeyPattern> = routes.iter().filter_map(|path| path.parse().ok()).collect();
     let mut grants = Grants::default();
     grants.config.read = patterns.clone();

@@ -1,5 +1,34 @@
 //! Runs Harper plugins sandboxed and serves Harper's operations API.
 //!
+//! # Embedding
+//!
+//! ```
+//! use harper_host::{Caller, Host};
+//! use serde_json::json;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let folder = folder.path();
+//! harper_host::config::create_if_missing(&folder.join(harper_host::config::FILE_NAME))?;
+//! let host = Host::builder().root_path(folder).build().await?;
+//!
+//! let request = json!({
+//!     "operation": "cluster_set_routes",
+//!     "server": "hub",
+//!     "routes": [{ "host": "3.22.181.22", "port": 12345 }],
+//! });
+//! let reply = host.dispatch(&Caller::super_user("admin"), request).await?;
+//! assert_eq!(reply["message"], "cluster routes successfully set");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Every capability is a trait ([`Config`], [`Log`], [`Clock`]) that the builder takes an
+//! implementation of: `examples/embed.rs` brings its own configuration.
+//!
+//! # Layout
+//!
 //! | folder | what it is for |
 //! | --- | --- |
 //! | `api/` | the operations API over HTTP |

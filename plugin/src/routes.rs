@@ -144,7 +144,9 @@ impl List {
         match value {
             Value::Null => Ok(Self { path, items: Vec::new() }),
             Value::Array(items) => Ok(Self { path, items }),
-            _ => Err(Error::Failed(format!("'{path}' in the configuration must be a list of routes"))),
+            _ => Err(Error::Failed(format!(
+                "'{path}' in the configuration must be a list of routes"
+            ))),
         }
     }
 
@@ -158,7 +160,10 @@ impl List {
         let show = |item: &Value| match Route::in_file(item) {
             Some(route) => json!(route),
             None => {
-                log.warn(&format!("'{}' in the configuration holds what is no route: {item}", self.path));
+                log.warn(&format!(
+                    "'{}' in the configuration holds what is no route: {item}",
+                    self.path
+                ));
                 item.clone()
             }
         };
@@ -193,12 +198,14 @@ impl RouteLists {
     }
 
     async fn read_with_revision(config: &impl Config) -> Result<(Self, String), Error> {
-        let snapshot = config.get([HUB_ROUTES, LEAF_ROUTES]).await.map_err(|error| match error {
-            ConfigError::Conflict => Error::Conflict(CONFLICT.into()),
-            ConfigError::Failed(message) => Error::Failed(message),
-        })?;
+        let snapshot =
+            config.get([HUB_ROUTES, LEAF_ROUTES]).await.map_err(|error| match error {
+                ConfigError::Conflict => Error::Conflict(CONFLICT.into()),
+                ConfigError::Failed(message) => Error::Failed(message),
+            })?;
         let [hub, leaf] = snapshot.values;
-        let lists = Self { hub: List::read(HUB_ROUTES, hub)?, leaf: List::read(LEAF_ROUTES, leaf)? };
+        let lists =
+            Self { hub: List::read(HUB_ROUTES, hub)?, leaf: List::read(LEAF_ROUTES, leaf)? };
         Ok((lists, snapshot.revision))
     }
 
@@ -300,14 +307,50 @@ mod tests {
     fn hosts() {
         let long_label = "a".repeat(63);
         let good = [
-            "3.22.181.22", "::1", "2001:DB8::1", "::ffff:1.2.3.4", "localhost", "Node-1.example.org",
-            "node.example.org.", "my_service", "xn--bcher-kva.example", "1node", "3com.com", "a",
+            "3.22.181.22",
+            "::1",
+            "2001:DB8::1",
+            "::ffff:1.2.3.4",
+            "localhost",
+            "Node-1.example.org",
+            "node.example.org.",
+            "my_service",
+            "xn--bcher-kva.example",
+            "1node",
+            "3com.com",
+            "a",
             &long_label,
         ];
         let bad = [
-            "", ".", "a..b", ".a", "-a", "a-", "a b", " a", "a\n", "user@host", "host:1", "host/path",
-            "[::1]", "fe80::1%eth0", "1.2.3", "1.2.3.4.5", "256.1.1.1", "0x7f.0x1", "010.0.0.1", "1",
-            "bücher.example", "a?b", "a#b", "a\\b", "%61", "$PASS", "a,b", "a\0b", "12345:",
+            "",
+            ".",
+            "a..b",
+            ".a",
+            "-a",
+            "a-",
+            "a b",
+            " a",
+            "a\n",
+            "user@host",
+            "host:1",
+            "host/path",
+            "[::1]",
+            "fe80::1%eth0",
+            "1.2.3",
+            "1.2.3.4.5",
+            "256.1.1.1",
+            "0x7f.0x1",
+            "010.0.0.1",
+            "1",
+            "bücher.example",
+            "a?b",
+            "a#b",
+            "a\\b",
+            "%61",
+            "$PASS",
+            "a,b",
+            "a\0b",
+            "12345:",
             "nats://host",
         ];
         for host in good {
@@ -338,10 +381,25 @@ mod tests {
         for good in [json!(9932), json!("9932"), json!(9932.0), json!("09932")] {
             assert_eq!(port(good), Some(Some(9932)));
         }
-        for outside in [json!(0), json!(65536), json!(-1), json!(1.5), json!("0"), json!("99999999999999999999")] {
+        for outside in [
+            json!(0),
+            json!(65536),
+            json!(-1),
+            json!(1.5),
+            json!("0"),
+            json!("99999999999999999999"),
+        ] {
             assert_eq!(port(outside), Some(None));
         }
-        for no_number in [json!(null), json!(true), json!(""), json!(" 1"), json!("1e3"), json!("-1"), json!([1])] {
+        for no_number in [
+            json!(null),
+            json!(true),
+            json!(""),
+            json!(" 1"),
+            json!("1e3"),
+            json!("-1"),
+            json!([1]),
+        ] {
             assert_eq!(port(no_number), None);
         }
     }

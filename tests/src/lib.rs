@@ -24,7 +24,11 @@ impl Node {
     }
 
     /// A host with the hostile plugin in it.
-    pub async fn with_hostile(config: &str, grants: Grants, limits: Limits) -> anyhow::Result<Self> {
+    pub async fn with_hostile(
+        config: &str,
+        grants: Grants,
+        limits: Limits,
+    ) -> anyhow::Result<Self> {
         let folder = folder_with(config)?;
         let host = Host::builder()
             .root_path(folder.path())

@@ -53,7 +53,8 @@ async fn waiting_is_no_use_of_the_processor() {
 async fn an_endless_loop() {
     let node = hostile(limits(|limits| limits.cpu = Duration::from_millis(50))).await;
     let error = node.send(json!({ "operation": "hostile_loop_forever" })).await.unwrap_err();
-    let text = "Operation 'hostile_loop_forever' was stopped: it used more than 50 ms of processor time";
+    let text =
+        "Operation 'hostile_loop_forever' was stopped: it used more than 50 ms of processor time";
     assert_eq!(error.message, text);
     node.send(json!({ "operation": "hostile_echo" })).await.unwrap();
 }

@@ -14,7 +14,8 @@ use crate::wit::harper::plugin::config as wit;
 pub trait Config: Send + Sync + 'static {
     /// Reads the values at `paths`, all from one state of the configuration, in the same order. A
     /// key that is missing, or whose parent is missing or null, reads as null.
-    fn get(&self, paths: Vec<KeyPath>) -> BoxFuture<'_, std::result::Result<Snapshot, ConfigError>>;
+    fn get(&self, paths: Vec<KeyPath>)
+    -> BoxFuture<'_, std::result::Result<Snapshot, ConfigError>>;
 
     /// Writes all changes in one step, if the configuration is still at the revision `expected`,
     /// and returns its new revision. They are durable when it returns. Dropping the future leaves
@@ -96,9 +97,8 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
             Err(error) => return Ok(Err(error.into())),
         };
         let values: Vec<_> = snapshot.values.iter().map(Value::to_string).collect();
-        accessor.with(|mut access| {
-            access.get().meter.bytes(values.iter().map(String::len).sum())
-        })?;
+        accessor
+            .with(|mut access| access.get().meter.bytes(values.iter().map(String::len).sum()))?;
         Ok(Ok(wit::Snapshot { revision: snapshot.revision, values }))
     }
 
@@ -117,7 +117,9 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
                 .map(|change| {
                     let path = granted(&change.path, "write", may_write)?;
                     let value = serde_json::from_str(&change.value).map_err(|error| {
-                        wit::Error::InvalidRequest(format!("The value for '{path}' is not JSON: {error}"))
+                        wit::Error::InvalidRequest(format!(
+                            "The value for '{path}' is not JSON: {error}"
+                        ))
                     })?;
                     Ok(Change { path, value })
                 })

@@ -143,7 +143,9 @@ mod tests {
 
     #[test]
     fn what_is_no_path_is_refused() {
-        for text in ["", ".", "a.", ".a", "a..b", "*", "a.*.b", "*.a", "a*", "a b", "a\n", "ä", "../x"] {
+        for text in
+            ["", ".", "a.", ".a", "a..b", "*", "a.*.b", "*.a", "a*", "a b", "a\n", "ä", "../x"]
+        {
             assert!(text.parse::<KeyPattern>().is_err(), "{text:?}");
         }
         assert!(["a"; 17].join(".").parse::<KeyPath>().is_err());

@@ -26,7 +26,8 @@ pub(super) fn keep(file: &Path, folder: &Path) -> io::Result<()> {
 
     // A clock that was set back must not make the newest backup the oldest by name.
     let newest = names.last().and_then(|name| time_of(name));
-    let after_newest = newest.and_then(|time| time.checked_add(SignedDuration::from_micros(1)).ok());
+    let after_newest =
+        newest.and_then(|time| time.checked_add(SignedDuration::from_micros(1)).ok());
     let time = after_newest.map_or_else(Timestamp::now, |after| after.max(Timestamp::now()));
     let backup = backups.join(time.strftime(NAME).to_string());
     // The file is about to be replaced and not changed, so that a second name for it is enough.

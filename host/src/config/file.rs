@@ -105,7 +105,9 @@ pub enum FileError {
         name: String,
     },
     /// A key that is to be written is overridden in the environment.
-    #[error("'{key}' is set by the environment variable {variable}, so a change in the file would not show")]
+    #[error(
+        "'{key}' is set by the environment variable {variable}, so a change in the file would not show"
+    )]
     Overridden {
         /// The key path.
         key: KeyPath,
@@ -146,12 +148,8 @@ impl ConfigFile {
         path: impl Into<PathBuf>,
         overrides: Overrides,
     ) -> Result<Self, FileError> {
-        let inner = Inner {
-            path: path.into(),
-            overrides,
-            last: Mutex::default(),
-            writer: Arc::default(),
-        };
+        let inner =
+            Inner { path: path.into(), overrides, last: Mutex::default(), writer: Arc::default() };
         inner.read()?;
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -250,8 +248,8 @@ impl Inner {
             let lines = valid.unwrap_or_default().iter().filter(|byte| **byte == b'\n');
             FileError::NotText { name: self.name(), line: lines.count() + 1 }
         })?;
-        let document = edit::parse(&text)
-            .map_err(|source| FileError::Yaml { name: self.name(), source })?;
+        let document =
+            edit::parse(&text).map_err(|source| FileError::Yaml { name: self.name(), source })?;
         let revision = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Contents { text, document, revision })
     }

@@ -37,7 +37,10 @@ fn first_file() -> String {
                 text.push('\n');
             }
             if depth + 1 == keys.len() {
-                text.push_str(&format!("{indent}# {}\n{indent}{key}: {}\n", setting.meaning, setting.default));
+                text.push_str(&format!(
+                    "{indent}# {}\n{indent}{key}: {}\n",
+                    setting.meaning, setting.default
+                ));
             } else {
                 text.push_str(&format!("{indent}{key}:\n"));
             }

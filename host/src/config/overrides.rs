@@ -21,7 +21,9 @@ pub struct Overrides {
 #[non_exhaustive]
 pub enum OverrideError {
     /// Routes are managed by operations that write the file.
-    #[error("{variable} is set, but '{key}' cannot be set by the environment: use cluster_set_routes or the file")]
+    #[error(
+        "{variable} is set, but '{key}' cannot be set by the environment: use cluster_set_routes or the file"
+    )]
     Routes {
         /// The variable.
         variable: String,

@@ -99,7 +99,9 @@ impl Runtime {
         store.limiter(|state| &mut state.memory);
         // What the host copies for one crossing of the border. Lists of strings that overlap in
         // the guest's memory would otherwise grow without bound on this side.
-        store.set_hostcall_fuel(limits.exchanged_bytes.max(limits.reply_bytes).saturating_add(64 << 10));
+        store.set_hostcall_fuel(
+            limits.exchanged_bytes.max(limits.reply_bytes).saturating_add(64 << 10),
+        );
         store.set_epoch_deadline(1);
         let cpu = limits.cpu;
         store.epoch_deadline_callback(move |mut store| {

@@ -6,8 +6,8 @@ use serde_json::Value;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::call::State;
 use super::cache::Cache;
+use super::call::State;
 use super::{Limits, LimitsError, Runtime, precompiled};
 use crate::capabilities::Grants;
 use crate::wit::{ClusteringPre, exports::harper::plugin::operations};
@@ -152,11 +152,12 @@ impl Runtime {
         limits.check().map_err(|source| LoadError::Limits { plugin: plugin(), source })?;
         let (engine, cache) = (self.engine.clone(), self.cache.clone());
         // Compiling takes long enough to be kept off the threads that serve requests.
-        let component = tokio::task::spawn_blocking(move || compile(&engine, source, cache.as_ref()))
-            .await
-            .map_err(|error| error.to_string())
-            .and_then(|compiled| compiled.map_err(|error| format!("{error:#}")))
-            .map_err(|message| LoadError::NotAComponent { plugin: plugin(), message })?;
+        let component =
+            tokio::task::spawn_blocking(move || compile(&engine, source, cache.as_ref()))
+                .await
+                .map_err(|error| error.to_string())
+                .and_then(|compiled| compiled.map_err(|error| format!("{error:#}")))
+                .map_err(|message| LoadError::NotAComponent { plugin: plugin(), message })?;
 
         let kind = component.component_type();
         if let Some((import, _)) =
@@ -164,19 +165,18 @@ impl Runtime {
         {
             return Err(LoadError::Wasi { plugin: plugin(), import: import.to_owned() });
         }
-        let prepared = self
-            .linker
-            .instantiate_pre(&component)
-            .and_then(ClusteringPre::new)
-            .map_err(|error| LoadError::World {
-                plugin: plugin(),
-                message: format!("{error:#}"),
-            })?;
+        let prepared =
+            self.linker.instantiate_pre(&component).and_then(ClusteringPre::new).map_err(
+                |error| LoadError::World { plugin: plugin(), message: format!("{error:#}") },
+            )?;
         let loaded = Plugin { name: name.into(), prepared, grants: grants.into(), limits };
         let operations = match self.describe(&loaded).await {
             Ok(operations) => operations,
             Err(error) => {
-                tracing::error!(plugin = name, "the plugin did not describe its operations: {error}");
+                tracing::error!(
+                    plugin = name,
+                    "the plugin did not describe its operations: {error}"
+                );
                 let message = error.for_caller("describe");
                 return Err(LoadError::Describe { plugin: plugin(), message });
             }
@@ -227,5 +227,32 @@ fn check(operation: operations::Operation, plugin: &str) -> Result<Operation, Lo
             operation: crate::capabilities::log::one_line(&name),
             reason,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As on a machine of another kind than the one that built this.
+    #[test]
+    fn what_was_compiled_for_another_machine_is_compiled_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path().join("components"));
+        let engine = Engine::new(&super::super::engine::config()).unwrap();
+        let foreign =
+            Source::Embedded { compiled: b"foreign", component: crate::CLUSTERING_COMPONENT };
+        compile(&engine, ComponentSource(foreign.clone()), Some(&cache)).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path().join("components")).unwrap().count(), 1);
+        compile(&engine, ComponentSource(foreign), None).unwrap();
+    }
+
+    #[test]
+    fn what_this_build_compiled_fits_this_machine() {
+        let engine = Engine::new(&super::super::engine::config()).unwrap();
+        let Source::Embedded { compiled, .. } = ComponentSource::clustering().0 else {
+            panic!("the clustering component is embedded");
+        };
+        precompiled::embedded(&engine, compiled).unwrap();
     }
 }

@@ -47,7 +47,10 @@ pub(crate) struct Runtime {
 }
 
 impl Runtime {
-    pub(crate) fn new(capabilities: Capabilities, cache: Option<PathBuf>) -> wasmtime::Result<Self> {
+    pub(crate) fn new(
+        capabilities: Capabilities,
+        cache: Option<PathBuf>,
+    ) -> wasmtime::Result<Self> {
         let mut config = engine::config();
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
         let engine = Engine::new(&config)?;

@@ -25,7 +25,9 @@ pub enum Error {
     #[error("{0} is not set: call this from a build script")]
     NotABuildScript(&'static str),
     /// Neither toolchain is there.
-    #[error("no Rust toolchain here can compile to {TARGET}: run `make setup`, or `rustup target add {TARGET}`")]
+    #[error(
+        "no Rust toolchain here can compile to {TARGET}: run `make setup`, or `rustup target add {TARGET}`"
+    )]
     NoToolchain,
     /// The inner cargo failed; its standard error.
     #[error("cargo could not build the component of {package}:\n{stderr}")]
@@ -176,8 +178,7 @@ fn is_for_the_inner_cargo(name: &str) -> bool {
         "NUM_JOBS",
     ];
     kept.iter().any(|prefix| name.starts_with(prefix))
-        || !(dropped.iter().any(|prefix| name.starts_with(prefix))
-            || dropped_names.contains(&name))
+        || !(dropped.iter().any(|prefix| name.starts_with(prefix)) || dropped_names.contains(&name))
 }
 
 /// The linker that yields a component; it comes with Rust, next to `rust-lld`.

@@ -70,9 +70,9 @@ async fn one_line_a_request_and_nothing_secret() {
     let role = harper_host::Role::SuperUser;
     node.users.add("logged", secret, &role).await.unwrap();
     let header = basic(format!("logged:{secret}"));
-    let body = json!({ "operation": "text", "password": secret, "x": secret }).to_string();
+    let body = json!({ "operation": "log_test", "password": secret, "x": secret }).to_string();
     assert_eq!(node.ask(post(&[JSON, &header], body)).await.status, 200);
-    let lines = lines_with("operation=text");
+    let lines = lines_with("operation=log_test");
     assert_eq!(lines.len(), 1);
     for part in ["INFO", "status=200", "user=logged", "peer=127.0.0.1", " ms="] {
         assert!(lines[0].contains(part), "{part}: {}", lines[0]);

@@ -126,9 +126,20 @@ impl harper_host::Config for NoConfig {
     }
 }
 
-const OPERATIONS: [&str; 12] = [
-    "echo", "text", "big", "panic", "hold", "invalid", "unauthorized", "forbidden", "conflict",
-    "too_large", "busy", "failed",
+const OPERATIONS: [&str; 13] = [
+    "echo",
+    "log_test",
+    "text",
+    "big",
+    "panic",
+    "hold",
+    "invalid",
+    "unauthorized",
+    "forbidden",
+    "conflict",
+    "too_large",
+    "busy",
+    "failed",
 ];
 
 /// A host, and the gate of its `hold`s.

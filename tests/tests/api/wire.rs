@@ -44,7 +44,9 @@ async fn chunks_and_trailers() {
     let node = Node::start(config()).await;
     let mut client = node.connect().await;
     client.send(head("POST / HTTP/1.1", &[JSON, &bob(), "Transfer-Encoding: chunked"])).await;
-    client.send("1;x=y\r\n{\r\n13\r\n\"operation\":\"echo\"}\r\n0\r\nAuthorization: x\r\n\r\n").await;
+    client
+        .send("1;x=y\r\n{\r\n13\r\n\"operation\":\"echo\"}\r\n0\r\nAuthorization: x\r\n\r\n")
+        .await;
     assert_eq!(client.reply().await.json()["user"], "bob");
     for broken in ["zz\r\n", "-1\r\n{}\r\n0\r\n\r\n", "1\r\n{}", "ffffffffffffffffff\r\n{}"] {
         let mut client = node.connect().await;

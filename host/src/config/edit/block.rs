@@ -27,11 +27,7 @@ impl Layout {
     pub fn of(source: Source, tree: &Tree) -> Layout {
         let (mut step, mut list) = (None, None);
         for node in &tree.nodes {
-            let Kind::Map {
-                flow: false,
-                entries,
-            } = &node.kind
-            else {
+            let Kind::Map { flow: false, entries } = &node.kind else {
                 continue;
             };
             for entry in entries {
@@ -46,18 +42,13 @@ impl Layout {
             }
         }
         let step = step.unwrap_or(2);
-        Layout {
-            step,
-            list: list.unwrap_or(step),
-        }
+        Layout { step, list: list.unwrap_or(step) }
     }
 
     /// The items of a list whose key stands at `column`.
     pub fn items(self, value: &Value, column: usize, eol: &str) -> String {
         let items = value.as_array().into_iter().flatten();
-        items
-            .map(|item| Style::DEFAULT.block_item(item, column + self.list, eol))
-            .collect()
+        items.map(|item| Style::DEFAULT.block_item(item, column + self.list, eol)).collect()
     }
 
     /// The keys of `path`, each below the one before, the first at `column`; then the value.
@@ -86,10 +77,7 @@ pub(super) fn edit_list(
     new: &[Value],
 ) -> Option<Plan> {
     let old = old.filter(|old| old.len() == items.len())?;
-    let lines = items
-        .iter()
-        .map(|item| lines(source, tree, item))
-        .collect::<Option<Vec<_>>>()?;
+    let lines = items.iter().map(|item| lines(source, tree, item)).collect::<Option<Vec<_>>>()?;
     let (style, eol) = (Style::of_items(source, tree, list), source.eol());
     let column = source.column(items.first()?.dash);
     let hunks = diff::hunks(old, new);
@@ -101,20 +89,14 @@ pub(super) fn edit_list(
         for value in &new[hunk.added] {
             // A `|+` scalar is written anew: in another place it would take blank lines.
             let from = moved.take(value).and_then(|i| lines.get(i));
-            texts.push(
-                match from.filter(|from| !tree.keep_ends.contains(&from.end)) {
-                    Some(from) => {
-                        let text = source.slice(from.clone());
-                        let end = if text.ends_with(['\n', '\r']) {
-                            ""
-                        } else {
-                            eol
-                        };
-                        text.to_owned() + end
-                    }
-                    None => style.block_item(value, column, eol),
-                },
-            );
+            texts.push(match from.filter(|from| !tree.keep_ends.contains(&from.end)) {
+                Some(from) => {
+                    let text = source.slice(from.clone());
+                    let end = if text.ends_with(['\n', '\r']) { "" } else { eol };
+                    text.to_owned() + end
+                }
+                None => style.block_item(value, column, eol),
+            });
         }
         let before = hunk.removed.start.checked_sub(1).and_then(|i| lines.get(i));
         if hunk.removed.is_empty() {
@@ -130,11 +112,7 @@ pub(super) fn edit_list(
                 range.end = source.skip_blank_lines(range.end);
             }
             // One for one, so that the comments between still fit; the last takes the rest.
-            let take = if i + 1 == last {
-                texts.len()
-            } else {
-                texts.len().min(1)
-            };
+            let take = if i + 1 == last { texts.len() } else { texts.len().min(1) };
             plan.splices.push((range, texts.drain(..take).collect()));
         }
     }
@@ -147,8 +125,7 @@ pub(super) fn clear(source: Source, tree: &Tree, list: &Node, items: &[Item]) ->
     let at = list.content_from();
     let mut plan = Plan::splice(at..at, " null".to_owned());
     for item in items {
-        plan.splices
-            .push((lines(source, tree, item)?, String::new()));
+        plan.splices.push((lines(source, tree, item)?, String::new()));
         plan.removed.push(extent(tree, item));
     }
     Some(plan)
@@ -162,10 +139,7 @@ pub(super) fn replace_null(source: Source, node: &Node, lines: String) -> Plan {
     }
     if source.indentation(node.start).is_none() {
         let cut = (node.content_from()..node.end, String::new());
-        return Plan {
-            splices: vec![cut, (below..below, lines)],
-            removed: Vec::new(),
-        };
+        return Plan { splices: vec![cut, (below..below, lines)], removed: Vec::new() };
     }
     let rest = source.slice(node.end..below);
     if rest.trim().is_empty() {
@@ -173,10 +147,7 @@ pub(super) fn replace_null(source: Source, node: &Node, lines: String) -> Plan {
     }
     let comment = below - rest.trim_start().len();
     let cut = (node.start..comment, String::new());
-    Plan {
-        splices: vec![cut, (below..below, lines)],
-        removed: Vec::new(),
-    }
+    Plan { splices: vec![cut, (below..below, lines)], removed: Vec::new() }
 }
 
 /// The lines that an item owns.

@@ -89,13 +89,7 @@ impl<'a> Builder<'a> {
             torn: false,
             anchors: HashMap::new(),
         };
-        Builder {
-            source,
-            tree,
-            stack: Vec::new(),
-            cursor: 0,
-            aliased: 0,
-        }
+        Builder { source, tree, stack: Vec::new(), cursor: 0, aliased: 0 }
     }
 
     /// Adds the node that `event` starts, and finishes it when it is not a collection.
@@ -138,13 +132,7 @@ impl<'a> Builder<'a> {
                         range.start
                     }
                 };
-                (
-                    start,
-                    Kind::Scalar {
-                        text: text.into_owned(),
-                        plain,
-                    },
-                )
+                (start, Kind::Scalar { text: text.into_owned(), plain })
             }
             Event::Alias(id) => {
                 self.cursor = range.end;
@@ -166,20 +154,10 @@ impl<'a> Builder<'a> {
                     Event::SequenceStart(StructureStyle::Flow, ..)
                         | Event::MappingStart(StructureStyle::Flow, ..)
                 );
-                self.cursor = if flow {
-                    self.cursor.max(range.end)
-                } else {
-                    self.cursor
-                };
+                self.cursor = if flow { self.cursor.max(range.end) } else { self.cursor };
                 let kind = match event {
-                    Event::SequenceStart(..) => Kind::List {
-                        flow,
-                        items: Vec::new(),
-                    },
-                    _ => Kind::Map {
-                        flow,
-                        entries: Vec::new(),
-                    },
+                    Event::SequenceStart(..) => Kind::List { flow, items: Vec::new() },
+                    _ => Kind::Map { flow, entries: Vec::new() },
                 };
                 (if flow { range.start } else { start }, kind)
             }
@@ -189,25 +167,12 @@ impl<'a> Builder<'a> {
             self.tree.anchors.insert(anchor, id);
         }
         let end = self.cursor;
-        self.tree.nodes.push(Node {
-            kind,
-            from,
-            props,
-            tagged,
-            start,
-            end,
-            weight: 0,
-        });
+        self.tree.nodes.push(Node { kind, from, props, tagged, start, end, weight: 0 });
         self.attach(id, indicator, found)?;
         if leaf {
             self.finish(id, weight);
         } else {
-            self.stack.push(Frame {
-                node: id,
-                key: None,
-                keys: HashSet::new(),
-                weight,
-            });
+            self.stack.push(Frame { node: id, key: None, keys: HashSet::new(), weight });
         }
         Ok(())
     }
@@ -263,12 +228,7 @@ impl<'a> Builder<'a> {
             return self.source.line_end(start + text.trim_end().len());
         }
         let lines = text.trim_end_matches([' ', '\t']);
-        let end = start
-            + if lines.ends_with(['\n', '\r']) {
-                lines.len()
-            } else {
-                text.len()
-            };
+        let end = start + if lines.ends_with(['\n', '\r']) { lines.len() } else { text.len() };
         self.tree.keep_ends.insert(end);
         end
     }
@@ -280,31 +240,19 @@ impl<'a> Builder<'a> {
             return Ok(());
         };
         if let Some(entry) = frame.key.take() {
-            let entry = Entry {
-                value: id,
-                colon: found,
-                ..entry
-            };
+            let entry = Entry { value: id, colon: found, ..entry };
             if let Kind::Map { entries, .. } = &mut self.tree.nodes[frame.node].kind {
                 entries.push(entry);
             }
         } else if let Kind::List { items, .. } = &mut self.tree.nodes[frame.node].kind {
             items.push(Item { dash, node: id });
         } else {
-            frame.key = Some(Entry {
-                key: id,
-                value: id,
-                explicit: found,
-                colon: false,
-            });
+            frame.key = Some(Entry { key: id, value: id, explicit: found, colon: false });
             if let Some(text) = self.tree.key_text(id).map(str::to_owned)
                 && !frame.keys.insert(text)
             {
                 let line = self.source.line(self.tree.nodes[id].start);
-                return Err(EditError::DuplicateKey {
-                    path: self.open_path(),
-                    line,
-                });
+                return Err(EditError::DuplicateKey { path: self.open_path(), line });
             }
         }
         Ok(())
@@ -312,26 +260,19 @@ impl<'a> Builder<'a> {
 
     /// The path of the node that is being read.
     fn open_path(&self) -> String {
-        let names = self
-            .stack
-            .iter()
-            .filter_map(|frame| match &self.tree.nodes[frame.node].kind {
-                Kind::List { items, .. } => Some(items.len().saturating_sub(1).to_string()),
-                Kind::Map { entries, .. } => {
-                    let entry = frame.key.as_ref().or(entries.last())?;
-                    self.tree.key_text(entry.key).map(str::to_owned)
-                }
-                _ => None,
-            });
+        let names = self.stack.iter().filter_map(|frame| match &self.tree.nodes[frame.node].kind {
+            Kind::List { items, .. } => Some(items.len().saturating_sub(1).to_string()),
+            Kind::Map { entries, .. } => {
+                let entry = frame.key.as_ref().or(entries.last())?;
+                self.tree.key_text(entry.key).map(str::to_owned)
+            }
+            _ => None,
+        });
         names.collect::<Vec<_>>().join(".")
     }
 }
 
 fn syntax(error: granit_parser::ScanError) -> EditError {
     let at = error.marker();
-    EditError::Syntax {
-        line: at.line(),
-        column: at.col() + 1,
-        message: error.info(),
-    }
+    EditError::Syntax { line: at.line(), column: at.col() + 1, message: error.info() }
 }

@@ -19,10 +19,7 @@ pub(super) fn hunks(old: &[Value], new: &[Value]) -> Vec<Hunk> {
     let (mut i, mut j) = (0, 0);
     for (kept_old, kept_new) in kept(old, new).into_iter().chain([(old.len(), new.len())]) {
         if i < kept_old || j < kept_new {
-            hunks.push(Hunk {
-                removed: i..kept_old,
-                added: j..kept_new,
-            });
+            hunks.push(Hunk { removed: i..kept_old, added: j..kept_new });
         }
         (i, j) = (kept_old + 1, kept_new + 1);
     }
@@ -34,12 +31,7 @@ fn kept(old: &[Value], new: &[Value]) -> Vec<(usize, usize)> {
     let same = |(a, b): &(&Value, &Value)| a == b;
     let prefix = old.iter().zip(new).take_while(same).count();
     let (old_rest, new_rest) = (&old[prefix..], &new[prefix..]);
-    let suffix = old_rest
-        .iter()
-        .rev()
-        .zip(new_rest.iter().rev())
-        .take_while(same)
-        .count();
+    let suffix = old_rest.iter().rev().zip(new_rest.iter().rev()).take_while(same).count();
     let old_end = old.len() - suffix;
     let new_end = new.len() - suffix;
 
@@ -69,9 +61,8 @@ fn longest_rise(pairs: &[(usize, usize)]) -> Vec<(usize, usize)> {
             None => tops.push(at),
         }
     }
-    let mut rise: Vec<_> = std::iter::successors(tops.last().copied(), |&at| before[at])
-        .map(|at| pairs[at])
-        .collect();
+    let mut rise: Vec<_> =
+        std::iter::successors(tops.last().copied(), |&at| before[at]).map(|at| pairs[at]).collect();
     rise.reverse();
     rise
 }

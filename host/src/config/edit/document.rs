@@ -16,14 +16,8 @@ impl Document {
         // First, because it bounds nesting and aliases and gives the better errors.
         let tree = Tree::read(source)?;
         let yaml: Yaml = serde_yaml::from_str(source.0).map_err(|error| {
-            let at = error
-                .location()
-                .map_or((1, 1), |at| (at.line(), at.column()));
-            EditError::Syntax {
-                line: at.0,
-                column: at.1,
-                message: error.to_string(),
-            }
+            let at = error.location().map_or((1, 1), |at| (at.line(), at.column()));
+            EditError::Syntax { line: at.0, column: at.1, message: error.to_string() }
         })?;
         let json = to_json(&yaml);
         Ok(Document { tree, yaml, json })
@@ -75,8 +69,7 @@ fn key_text(key: &Yaml) -> String {
 
 /// What stands at `path`; null when nothing does.
 pub(super) fn at<'v>(json: &'v Value, path: &[&str]) -> &'v Value {
-    path.iter()
-        .fold(json, |value, key| value.get(key).unwrap_or(&Value::Null))
+    path.iter().fold(json, |value, key| value.get(key).unwrap_or(&Value::Null))
 }
 
 /// Puts null at `path`, through tags, and makes the mappings that are missing.

@@ -45,12 +45,7 @@ impl Style {
     /// The style of what is written where nothing but a key is to go by.
     pub fn beside(key: Quote, in_flow: bool) -> Style {
         match in_flow {
-            true => Style {
-                flow: true,
-                key,
-                value: key,
-                ..Style::DEFAULT
-            },
+            true => Style { flow: true, key, value: key, ..Style::DEFAULT },
             false => Style::DEFAULT,
         }
     }
@@ -63,9 +58,7 @@ impl Style {
             let quotes = |id| quote_of(source, tree, id);
             style.flow = *flow;
             style.padded = *flow && source.byte(node.start + 1) == Some(b' ');
-            style.key = entries
-                .last()
-                .map_or(Quote::Plain, |entry| quotes(entry.key));
+            style.key = entries.last().map_or(Quote::Plain, |entry| quotes(entry.key));
             let none = if *flow { style.key } else { Quote::Plain };
             let mut strings = entries.iter().filter(|entry| is_string(tree, entry.value));
             style.value = strings.next().map_or(none, |entry| quotes(entry.value));
@@ -79,10 +72,7 @@ impl Style {
             return Style::DEFAULT;
         };
         let is_map = |id: NodeId| matches!(tree.node(id).kind, Kind::Map { .. });
-        let sibling = items
-            .iter()
-            .rfind(|item| is_map(item.node))
-            .or(items.last());
+        let sibling = items.iter().rfind(|item| is_map(item.node)).or(items.last());
         let Some(sibling) = sibling else {
             return Style::DEFAULT;
         };
@@ -93,9 +83,7 @@ impl Style {
         }
         if !flow && node.props.is_none() {
             let gap = source.slice(sibling.dash + 1..node.start);
-            let offset = source
-                .column(node.start)
-                .saturating_sub(source.column(sibling.dash));
+            let offset = source.column(node.start).saturating_sub(source.column(sibling.dash));
             style.lead = match () {
                 _ if !gap.is_empty() && gap.bytes().all(|byte| byte == b' ') => {
                     Lead::Behind(offset)
@@ -110,10 +98,9 @@ impl Style {
     /// An item of a block list whose dash stands at `column`: whole lines.
     pub fn block_item(&self, value: &Value, column: usize, eol: &str) -> String {
         let (offset, mut text) = match self.lead {
-            Lead::Behind(offset) => (
-                offset,
-                format!("{:column$}-{:gap$}", "", "", gap = offset.saturating_sub(1)),
-            ),
+            Lead::Behind(offset) => {
+                (offset, format!("{:column$}-{:gap$}", "", "", gap = offset.saturating_sub(1)))
+            }
             Lead::Below(offset) => (offset, format!("{:column$}-", "")),
         };
         match value {
@@ -152,10 +139,8 @@ impl Style {
         match value {
             Value::Object(map) if map.is_empty() => "{}".to_owned(),
             Value::Object(map) => {
-                let entries: Vec<_> = map
-                    .iter()
-                    .map(|(key, value)| self.entry(key, value))
-                    .collect();
+                let entries: Vec<_> =
+                    map.iter().map(|(key, value)| self.entry(key, value)).collect();
                 format!("{{{pad}{}{pad}}}", entries.join(", "))
             }
             Value::Array(items) => {
@@ -198,11 +183,7 @@ fn number(number: &Number) -> String {
         return text;
     };
     let point = if mantissa.contains('.') { "" } else { ".0" };
-    let sign = if exponent.starts_with(['-', '+']) {
-        ""
-    } else {
-        "+"
-    };
+    let sign = if exponent.starts_with(['-', '+']) { "" } else { "+" };
     format!("{mantissa}{point}e{sign}{exponent}")
 }
 
@@ -218,18 +199,15 @@ fn string(text: &str, quote: Quote) -> String {
 
 /// Whether every reader takes the bare text for just this string. Rather too strict than too lax.
 fn is_plain(text: &str) -> bool {
-    const WORDS: [&str; 11] = [
-        "null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan", "inf",
-    ];
+    const WORDS: [&str; 11] =
+        ["null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan", "inf"];
     let harmless = |c: char| c.is_alphanumeric() || "_./-+@ ".contains(c);
     let Some(first) = text.chars().next() else {
         return false;
     };
     let starts_well = first.is_alphanumeric() || first == '_' || first == '/';
     let like_a_number = first.is_ascii_digit()
-        && text
-            .chars()
-            .all(|c| c.is_ascii_hexdigit() || "xXoO_.-+ ".contains(c))
+        && text.chars().all(|c| c.is_ascii_hexdigit() || "xXoO_.-+ ".contains(c))
         && !is_dotted(text);
     starts_well
         && text.chars().all(harmless)

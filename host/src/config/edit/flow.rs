@@ -16,16 +16,8 @@ pub(super) fn nested(path: &[&str], value: &Value, style: Style) -> String {
     let Some((first, rest)) = path.split_first() else {
         return style.flow(value);
     };
-    let opening: String = rest
-        .iter()
-        .map(|key| format!("{{{}: ", style.key(key)))
-        .collect();
-    format!(
-        "{}: {opening}{}{}",
-        style.key(first),
-        style.flow(value),
-        "}".repeat(rest.len())
-    )
+    let opening: String = rest.iter().map(|key| format!("{{{}: ", style.key(key))).collect();
+    format!("{}: {opening}{}{}", style.key(first), style.flow(value), "}".repeat(rest.len()))
 }
 
 /// Turns the items of a flow list into `new`. `None` when the text is not as expected.
@@ -73,9 +65,8 @@ pub(super) fn add_entry(
     text: String,
     layout: Layout,
 ) -> Plan {
-    let bodies = entries
-        .iter()
-        .map(|entry| tree.node(entry.key).first()..tree.node(entry.value).end);
+    let bodies =
+        entries.iter().map(|entry| tree.node(entry.key).first()..tree.node(entry.value).end);
     let brackets = Brackets::of(source, map, bodies, layout.step);
     let mut parts: Vec<_> = (0..entries.len()).map(Part::Kept).collect();
     parts.push(Part::Added(text));
@@ -129,16 +120,9 @@ impl<'a> Brackets<'a> {
             indents.push(source.indentation(body.start));
             let next = source.skip_gap(body.end);
             let comma = source.byte(next) == Some(b',');
-            let mid = body.end..if comma {
-                next
-            } else {
-                source.skip_rest_of_line(body.end)
-            };
-            let trail = if comma {
-                next + 1..source.skip_rest_of_line(next + 1)
-            } else {
-                mid.end..mid.end
-            };
+            let mid = body.end..if comma { next } else { source.skip_rest_of_line(body.end) };
+            let trail =
+                if comma { next + 1..source.skip_rest_of_line(next + 1) } else { mid.end..mid.end };
             units.push(Unit {
                 head: source.slice(at..body.start),
                 body: source.slice(body),
@@ -152,21 +136,10 @@ impl<'a> Brackets<'a> {
             [] if lead.is_empty() => None,
             [] => Some(" ".repeat(source.column(inside.end) + step)),
             [one] => one.map(str::to_owned),
-            [_, more @ ..] => more
-                .iter()
-                .flatten()
-                .next()
-                .map(|&indent| indent.to_owned()),
+            [_, more @ ..] => more.iter().flatten().next().map(|&indent| indent.to_owned()),
         };
         let tail = source.slice(at..inside.end);
-        Brackets {
-            source,
-            inside,
-            lead,
-            units,
-            tail,
-            indent,
-        }
+        Brackets { source, inside, lead, units, tail, indent }
     }
 
     fn rewrite(&self, parts: &[Part]) -> Plan {
@@ -256,9 +229,7 @@ impl<'a> Brackets<'a> {
 
     /// Whether the item stands at the start of a line that is not the opening bracket's.
     fn starts_line(&self, unit: usize) -> bool {
-        let before = unit
-            .checked_sub(1)
-            .map_or(self.lead, |before| self.units[before].trail);
+        let before = unit.checked_sub(1).map_or(self.lead, |before| self.units[before].trail);
         before.ends_with(['\n', '\r'])
     }
 }

@@ -15,11 +15,7 @@ pub(super) enum Target<'t> {
     /// The first `depth` keys lead to `map`, and the next one is not in it.
     NoKey { map: NodeId, depth: usize },
     /// The first `depth` keys lead to a null where a mapping is needed; `entry` is none at the root.
-    NullParent {
-        entry: Option<&'t Entry>,
-        in_flow: bool,
-        depth: usize,
-    },
+    NullParent { entry: Option<&'t Entry>, in_flow: bool, depth: usize },
 }
 
 pub(super) fn locate<'t>(
@@ -29,18 +25,12 @@ pub(super) fn locate<'t>(
 ) -> Result<Target<'t>, EditError> {
     let tree = &document.tree;
     let Some(root) = tree.root else {
-        return Ok(Target::NullParent {
-            entry: None,
-            in_flow: false,
-            depth: 0,
-        });
+        return Ok(Target::NullParent { entry: None, in_flow: false, depth: 0 });
     };
     let (mut at, mut leading, mut in_flow) = (root, None, false);
     for (depth, key) in path.iter().enumerate() {
         let node = tree.node(at);
-        let line = leading
-            .map_or(node, |entry: &Entry| tree.node(entry.key))
-            .first();
+        let line = leading.map_or(node, |entry: &Entry| tree.node(entry.key)).first();
         let here = || (dotted(&path[..depth]), source.line(line));
         refuse_used_anchor(source, document, at, path)?;
         let (flow, entries) = match &node.kind {
@@ -54,26 +44,16 @@ pub(super) fn locate<'t>(
                 return Err(EditError::Tag { path, line });
             }
             _ if node.is_null() => {
-                return Ok(Target::NullParent {
-                    entry: leading,
-                    in_flow,
-                    depth,
-                });
+                return Ok(Target::NullParent { entry: leading, in_flow, depth });
             }
             _ => {
                 let (path, line) = here();
-                return Err(EditError::NotAMapping {
-                    path,
-                    found: node.describe(),
-                    line,
-                });
+                return Err(EditError::NotAMapping { path, found: node.describe(), line });
             }
         };
         let path = &path[..=depth];
         let Some(entry) = tree.entry(entries, key) else {
-            let merged = document::at(&document.json, &path[..depth])
-                .get(key)
-                .is_some();
+            let merged = document::at(&document.json, &path[..depth]).get(key).is_some();
             let (line, path) = (source.line(node.first()), dotted(path));
             return match merged {
                 true => Err(EditError::MergeKey { path, line }),
@@ -82,20 +62,14 @@ pub(super) fn locate<'t>(
         };
         let line = source.line(tree.node(entry.key).first());
         if entry.explicit {
-            return Err(EditError::ComplexKey {
-                path: dotted(path),
-                line,
-            });
+            return Err(EditError::ComplexKey { path: dotted(path), line });
         }
         (at, leading, in_flow) = (entry.value, Some(entry), flow);
     }
     let node = tree.node(at);
     if let Kind::Alias(_) = node.kind {
         let line = source.line(node.first());
-        return Err(EditError::Alias {
-            path: dotted(path),
-            line,
-        });
+        return Err(EditError::Alias { path: dotted(path), line });
     }
     refuse_used_anchor(source, document, at, path)?;
     match leading {
@@ -111,11 +85,7 @@ fn refuse_used_anchor(
     node: NodeId,
     path: &[&str],
 ) -> Result<(), EditError> {
-    match document
-        .tree
-        .alias_uses()
-        .find(|(target, _)| *target == node)
-    {
+    match document.tree.alias_uses().find(|(target, _)| *target == node) {
         Some((_, alias)) => Err(anchor_in_use(source, document, node, alias, path)),
         None => Ok(()),
     }

@@ -44,10 +44,7 @@ const BOM: char = '\u{feff}';
 /// # Errors
 /// [`EditError`] says what stands in the way; the file needs no repair then, nothing was changed.
 pub fn set(text: &str, path: &[&str], value: &Value) -> Result<String, EditError> {
-    let unsupported = |reason| EditError::Unsupported {
-        path: dotted(path),
-        reason,
-    };
+    let unsupported = |reason| EditError::Unsupported { path: dotted(path), reason };
     if path.is_empty() {
         return Err(unsupported("the path is empty"));
     }

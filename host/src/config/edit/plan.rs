@@ -23,10 +23,7 @@ pub(super) struct Plan {
 
 impl Plan {
     pub fn splice(range: Range<usize>, text: String) -> Plan {
-        Plan {
-            splices: vec![(range, text)],
-            removed: Vec::new(),
-        }
+        Plan { splices: vec![(range, text)], removed: Vec::new() }
     }
 
     /// The edited text. Whole lines that come to stand at the end of a text without a final newline
@@ -58,9 +55,7 @@ impl Plan {
     ) -> Result<(), EditError> {
         let goes = |at: usize| {
             let next = self.removed.partition_point(|range| range.end <= at);
-            self.removed
-                .get(next)
-                .is_some_and(|range| range.contains(&at))
+            self.removed.get(next).is_some_and(|range| range.contains(&at))
         };
         for (target, alias) in document.tree.alias_uses() {
             if goes(document.tree.node(target).first()) && !goes(alias) {
@@ -87,19 +82,13 @@ pub(super) fn plan(
             let node = tree.node(entry.value);
             if node.tagged && !(value.is_array() && matches!(node.kind, Kind::List { .. })) {
                 let line = source.line(node.first());
-                return Err(EditError::Tag {
-                    path: dotted(path),
-                    line,
-                });
+                return Err(EditError::Tag { path: dotted(path), line });
             }
             Ok(changed
                 .unwrap_or_else(|| fill(source, document, layout, entry, in_flow, &[], value)))
         }
         Target::NoKey { map, depth } => Ok(match &tree.node(map).kind {
-            Kind::Map {
-                flow: true,
-                entries,
-            } => {
+            Kind::Map { flow: true, entries } => {
                 let style = Style::of_map(source, tree, map);
                 let text = flow::nested(&path[depth..], value, style);
                 flow::add_entry(source, tree, tree.node(map), entries, text, layout)
@@ -117,19 +106,9 @@ pub(super) fn plan(
             }
             _ => Plan::default(),
         }),
-        Target::NullParent {
-            entry: Some(entry),
-            in_flow,
-            depth,
-        } => Ok(fill(
-            source,
-            document,
-            layout,
-            entry,
-            in_flow,
-            &path[depth..],
-            value,
-        )),
+        Target::NullParent { entry: Some(entry), in_flow, depth } => {
+            Ok(fill(source, document, layout, entry, in_flow, &path[depth..], value))
+        }
         Target::NullParent { entry: None, .. } => {
             let lines = layout.nested(path, value, 0, source.eol());
             Ok(match tree.root.map(|root| tree.node(root)) {

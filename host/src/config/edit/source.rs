@@ -97,15 +97,11 @@ impl<'a> Source<'a> {
     /// The number of the line that holds `at`, from 1.
     pub fn line(self, at: usize) -> usize {
         let breaks = self.slice(0..at).match_indices(['\n', '\r']);
-        1 + breaks
-            .filter(|(i, _)| self.line_break(*i) != "\r\n")
-            .count()
+        1 + breaks.filter(|(i, _)| self.line_break(*i) != "\r\n").count()
     }
 
     /// The line ending of the file, as its first line has it.
     pub fn eol(self) -> &'static str {
-        self.0
-            .find(['\n', '\r'])
-            .map_or("\n", |at| self.line_break(at))
+        self.0.find(['\n', '\r']).map_or("\n", |at| self.line_break(at))
     }
 }

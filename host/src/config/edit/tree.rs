@@ -86,9 +86,7 @@ impl Tree {
 
     /// The entry of a mapping whose key reads as `key`.
     pub fn entry<'t>(&'t self, entries: &'t [Entry], key: &str) -> Option<&'t Entry> {
-        entries
-            .iter()
-            .find(|entry| self.key_text(entry.key) == Some(key))
+        entries.iter().find(|entry| self.key_text(entry.key) == Some(key))
     }
 
     pub fn key_text(&self, key: NodeId) -> Option<&str> {

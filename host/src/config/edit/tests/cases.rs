@@ -51,36 +51,22 @@ fn every_case_gives_what_it_says() {
 
 /// The first change of each case: text, path and value.
 pub fn changes() -> impl Iterator<Item = (String, Vec<String>, Value)> {
-    FILES
-        .iter()
-        .flat_map(|(_, text)| text.split("\n=== ").skip(1))
-        .filter_map(|case| {
-            let (name, sections) = sections(case);
-            let input = sections.iter().find(|(head, _)| *head == "in")?.1.clone();
-            let change = sections
-                .iter()
-                .find_map(|(head, _)| head.strip_prefix("set "))?;
-            let (path, value) = read_change(change).unwrap_or_else(|e| panic!("{name}: {e}"));
-            Some((input, path, value))
-        })
+    FILES.iter().flat_map(|(_, text)| text.split("\n=== ").skip(1)).filter_map(|case| {
+        let (name, sections) = sections(case);
+        let input = sections.iter().find(|(head, _)| *head == "in")?.1.clone();
+        let change = sections.iter().find_map(|(head, _)| head.strip_prefix("set "))?;
+        let (path, value) = read_change(change).unwrap_or_else(|e| panic!("{name}: {e}"));
+        Some((input, path, value))
+    })
 }
 
 /// A case's name and its sections: what stands behind `>>>`, and the text below it.
 fn sections(case: &str) -> (&str, Vec<(&str, String)>) {
     let (name, body) = case.split_once('\n').unwrap_or((case, ""));
     let unescape = |text: &str| {
-        let text = text
-            .replace("‹EOF›\n", "")
-            .replace("‹TAB›", "\t")
-            .replace("‹SP›", " ");
-        let text = if name.ends_with("(crlf)") {
-            text.replace('\n', "\r\n")
-        } else {
-            text
-        };
-        text.replace("‹CR›", "\r")
-            .replace("‹LS›", "\u{2028}")
-            .replace("‹BOM›", "\u{feff}")
+        let text = text.replace("‹EOF›\n", "").replace("‹TAB›", "\t").replace("‹SP›", " ");
+        let text = if name.ends_with("(crlf)") { text.replace('\n', "\r\n") } else { text };
+        text.replace("‹CR›", "\r").replace("‹LS›", "\u{2028}").replace("‹BOM›", "\u{feff}")
     };
     let body = body.strip_suffix('\n').unwrap_or(body);
     let sections = body.strip_prefix(">>> ").unwrap_or(body).split("\n>>> ");
@@ -93,17 +79,12 @@ fn sections(case: &str) -> (&str, Vec<(&str, String)>) {
 
 /// A change in the form `path = value`.
 fn read_change(change: &str) -> Result<(Vec<String>, Value), String> {
-    let (path, value) = change
-        .split_once(" = ")
-        .ok_or("there is no ' = ' in the change")?;
+    let (path, value) = change.split_once(" = ").ok_or("there is no ' = ' in the change")?;
     let path = match path.starts_with('[') {
         true => serde_json::from_str(path).map_err(|e| e.to_string())?,
         false => path.split('.').map(str::to_owned).collect(),
     };
-    Ok((
-        path,
-        serde_json::from_str(value).map_err(|e| e.to_string())?,
-    ))
+    Ok((path, serde_json::from_str(value).map_err(|e| e.to_string())?))
 }
 
 fn run(case: &str) -> Result<(), String> {
@@ -118,18 +99,14 @@ fn run(case: &str) -> Result<(), String> {
                 result.and_then(|text| set(&text, &path, &value).map_err(|e| format!("{e}\n")));
             if let Ok(once) = &result {
                 let twice = set(once, &path, &value).map_err(|e| e.to_string())?;
-                (twice == *once)
-                    .then_some(())
-                    .ok_or(format!("setting again gave:\n{twice}"))?;
+                (twice == *once).then_some(()).ok_or(format!("setting again gave:\n{twice}"))?;
             }
             continue;
         }
         match head {
             "in" => (input, result) = (text.clone(), Ok(text)),
             "parse" => {
-                result = parse(&input)
-                    .map(|v| format!("{v}\n"))
-                    .map_err(|e| format!("{e}\n"))
+                result = parse(&input).map(|v| format!("{v}\n")).map_err(|e| format!("{e}\n"))
             }
             "out" => expected = Some(Ok(text)),
             "same" => expected = Some(Ok(input.clone())),

@@ -62,20 +62,15 @@ const FILLERS: [&str; 14] = [
 
 impl Sample {
     fn new(random: &mut Random) -> Sample {
-        let mut head = random
-            .pick(&["", "", "---\n", "# top\n", "%YAML 1.2\n---\n"])
-            .to_owned();
+        let mut head = random.pick(&["", "", "---\n", "# top\n", "%YAML 1.2\n---\n"]).to_owned();
         head += "base: &base {x: 1}\n";
         let mut key = 0;
         let mut tails = Vec::new();
         let mut indent = String::new();
         let step = " ".repeat(1 + random.below(4));
         fill(random, &mut head, &indent, &mut key);
-        let path = [
-            &["routes"][..],
-            &["net", "routes"],
-            &["hub", "net", "routes"],
-        ][random.below(3)];
+        let path =
+            [&["routes"][..], &["net", "routes"], &["hub", "net", "routes"]][random.below(3)];
         for name in &path[..path.len() - 1] {
             let note = random.pick(&["", "", " # note", " "]);
             head += &format!("{indent}{name}:{note}\n");
@@ -98,29 +93,16 @@ impl Sample {
             // Here too.
             tail = tail.trim_start_matches('\n').to_owned();
         }
-        let mut sample = Sample {
-            head,
-            middle,
-            tail,
-            path: path.to_vec(),
-            items,
-        };
+        let mut sample = Sample { head, middle, tail, path: path.to_vec(), items };
         if random.one_in(4) {
             let crlf = |text: &mut String| *text = text.replace('\n', "\r\n");
             crlf(&mut sample.head);
             crlf(&mut sample.middle);
             crlf(&mut sample.tail);
-            sample
-                .items
-                .iter_mut()
-                .for_each(|item| crlf(&mut item.text));
+            sample.items.iter_mut().for_each(|item| crlf(&mut item.text));
         }
         if random.one_in(6) && !sample.tail.ends_with("...\n") {
-            let last = if sample.tail.is_empty() {
-                &mut sample.middle
-            } else {
-                &mut sample.tail
-            };
+            let last = if sample.tail.is_empty() { &mut sample.middle } else { &mut sample.tail };
             last.truncate(last.trim_end_matches(['\n', '\r']).len());
         }
         sample
@@ -166,11 +148,7 @@ fn list(random: &mut Random, indent: &str, at_end: bool) -> (String, Vec<Item>) 
             let items: Vec<_> = (0..count).map(|i| flow_item(random, i)).collect();
             let mut text = format!("{indent}{key}: {}[", random.pick(&["", "&anchor "]));
             for (i, item) in items.iter().enumerate() {
-                let comma = if i + 1 < count || random.one_in(4) {
-                    ","
-                } else {
-                    ""
-                };
+                let comma = if i + 1 < count || random.one_in(4) { "," } else { "" };
                 if many {
                     let above = random.pick(&["", "", "\n    # above"]);
                     let note = random.pick(&["", " # note", " "]);
@@ -212,14 +190,8 @@ fn flow_item(random: &mut Random, i: usize) -> Item {
         0 => (json!(i), format!("{i}")),
         1 => (json!(format!("h{i}")), format!("'h{i}'")),
         2 => (json!(format!("a, # {i}")), format!("\"a, # {i}\"")),
-        3 => (
-            json!({"host": format!("h{i}"), "port": 1}),
-            format!("{{host: h{i}, port: 1}}"),
-        ),
-        4 => (
-            json!({"x": i, "base": {"x": 1}}),
-            format!("{{ \"x\":{i}, base: *base }}"),
-        ),
+        3 => (json!({"host": format!("h{i}"), "port": 1}), format!("{{host: h{i}, port: 1}}")),
+        4 => (json!({"x": i, "base": {"x": 1}}), format!("{{ \"x\":{i}, base: *base }}")),
         _ => (json!([i, null]), format!("[{i}, ~]")),
     };
     Item { value, text }
@@ -236,26 +208,11 @@ fn block_item(random: &mut Random, i: usize, dash: &str) -> Item {
             host,
             format!("{dash}-{note}\n{dash}   port: 1\n\n{dash}   # in\n{dash}   host: h{i}\n"),
         ),
-        4 => (
-            host,
-            format!("{dash}- {{host: h{i},\n{dash}   port: 1}}{note}\n"),
-        ),
-        5 => (
-            json!({"x": i, "y": null}),
-            format!("{dash}- x: {i}\n{dash}  y:{note}\n"),
-        ),
-        6 => (
-            json!(format!("t{i}\n")),
-            format!("{dash}- |\n{dash}  t{i}\n"),
-        ),
-        7 => (
-            json!(format!("t{i}\n\n")),
-            format!("{dash}- |+\n{dash}  t{i}\n\n"),
-        ),
-        _ => (
-            json!({"x": 1, "i": i}),
-            format!("{dash}- <<: *base\n{dash}  i: {i}{note}\n"),
-        ),
+        4 => (host, format!("{dash}- {{host: h{i},\n{dash}   port: 1}}{note}\n")),
+        5 => (json!({"x": i, "y": null}), format!("{dash}- x: {i}\n{dash}  y:{note}\n")),
+        6 => (json!(format!("t{i}\n")), format!("{dash}- |\n{dash}  t{i}\n")),
+        7 => (json!(format!("t{i}\n\n")), format!("{dash}- |+\n{dash}  t{i}\n\n")),
+        _ => (json!({"x": 1, "i": i}), format!("{dash}- <<: *base\n{dash}  i: {i}{note}\n")),
     };
     Item { value, text }
 }
@@ -272,14 +229,8 @@ fn edit(random: &mut Random, items: &[Item]) -> Value {
                 let item = new.remove(at);
                 new.insert(random.below(new.len() + 1), item);
             }
-            3 => new.insert(
-                at,
-                json!(random.pick(&["x", "null", "a: b", "1e3", "", "::1", "-"])),
-            ),
-            _ => new.insert(
-                at,
-                json!({"host": format!("n{round}"), "port": random.below(9)}),
-            ),
+            3 => new.insert(at, json!(random.pick(&["x", "null", "a: b", "1e3", "", "::1", "-"]))),
+            _ => new.insert(at, json!({"host": format!("n{round}"), "port": random.below(9)})),
         }
     }
     Value::Array(new)
@@ -290,20 +241,12 @@ fn put(document: &mut Value, path: &[&str], value: &Value) {
     for key in path {
         place = &mut place[*key];
     }
-    *place = if *value == json!([]) {
-        Value::Null
-    } else {
-        value.clone()
-    };
+    *place = if *value == json!([]) { Value::Null } else { value.clone() };
 }
 
 #[test]
 fn random_edits_change_the_list_and_nothing_else() {
-    let edits = if cfg!(debug_assertions) {
-        2_000
-    } else {
-        20_000
-    };
+    let edits = if cfg!(debug_assertions) { 2_000 } else { 20_000 };
     let mut random = Random(0x2545_f491_4f6c_dd1d);
     for number in 0..edits {
         let sample = Sample::new(&mut random);
@@ -329,17 +272,11 @@ fn check(sample: &Sample, value: &Value) -> Result<(), String> {
     let old_value = sample.path.iter().fold(&old, |at, key| &at[*key]).clone();
     let mut new = parse(&edited).map_err(|e| format!("the result: {e}\n{edited}"))?;
     put(&mut old, path, value);
-    let new_value = new
-        .pointer(&format!("/{}", path.join("/")))
-        .cloned()
-        .unwrap_or_default();
+    let new_value = new.pointer(&format!("/{}", path.join("/"))).cloned().unwrap_or_default();
     put(&mut new, path, &new_value);
     ensure(old == new, "the documents differ")?;
 
-    ensure(
-        set(&edited, path, value).as_ref() == Ok(&edited),
-        "a second time changes something",
-    )?;
+    ensure(set(&edited, path, value).as_ref() == Ok(&edited), "a second time changes something")?;
     let back = set(&edited, path, &old_value).map_err(|e| format!("back: {e}\n{edited}"))?;
     put(&mut old, path, &old_value);
     let mut restored = parse(&back).map_err(|e| format!("back: {e}\n{back}"))?;
@@ -348,36 +285,17 @@ fn check(sample: &Sample, value: &Value) -> Result<(), String> {
 
     if sample.middle.is_empty() {
         let mut lines = edited.lines();
-        ensure(
-            text.lines().all(|line| lines.any(|new| new == line)),
-            "a line is gone",
-        )?;
+        ensure(text.lines().all(|line| lines.any(|new| new == line)), "a line is gone")?;
     } else {
         ensure(edited.starts_with(&sample.head), "the head changed")?;
         ensure(edited.ends_with(&sample.tail), "the tail changed")?;
     }
-    let stays = |item: &&Item| {
-        value
-            .as_array()
-            .is_some_and(|new| new.contains(&item.value))
-    };
+    let stays = |item: &&Item| value.as_array().is_some_and(|new| new.contains(&item.value));
     // A `|+` scalar that moves is written anew.
-    let keeps = |item: &&Item| {
-        item.value
-            .as_str()
-            .is_some_and(|text| text.ends_with("\n\n"))
-    };
-    for item in sample
-        .items
-        .iter()
-        .filter(stays)
-        .filter(|item| !keeps(item))
-    {
+    let keeps = |item: &&Item| item.value.as_str().is_some_and(|text| text.ends_with("\n\n"));
+    for item in sample.items.iter().filter(stays).filter(|item| !keeps(item)) {
         let text = item.text.trim_end_matches(['\n', '\r']);
-        ensure(
-            edited.contains(text),
-            &format!("an item lost its text: {text:?}"),
-        )?;
+        ensure(edited.contains(text), &format!("an item lost its text: {text:?}"))?;
     }
     Ok(())
 }

@@ -1,0 +1,24 @@
+# What to type. The README explains.
+.PHONY: setup build run test lint component
+
+# What a build needs beside Rust; does nothing when it is there.
+setup:
+	@scripts/setup.sh
+
+build: setup
+	cargo build
+
+# A node, and the document's requests played against it. Serves on until Ctrl-C on a terminal.
+run: build
+	@cargo run --quiet --package harper-host --example tour
+
+test: setup
+	cargo test --workspace
+
+lint: setup
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+# The component and its WIT, for hosts of your own: target/dist/.
+component: setup
+	@scripts/component.sh

@@ -1,0 +1,7 @@
+//! The host's program: `harper-host run --rootpath DIR`.
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

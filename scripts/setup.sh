@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Installs what a build needs beside Rust: a way to compile to wasm32-unknown-unknown. Says what it
+# does, and does nothing when all is there. Never changes an installed Rust toolchain but for
+# adding that target, and not even that where RUSTUP_AUTO_INSTALL=0 asks to leave rustup alone.
+set -euo pipefail
+
+target=wasm32-unknown-unknown
+debian_packages=(rustc-web cargo-web rust-web-src rust-web-llvm lld-22)
+
+say() { printf 'setup: %s\n' "$*"; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"
+    elif have sudo; then sudo "$@"
+    else say "this needs root: $*" >&2; exit 1
+    fi
+}
+
+has_target() {
+    local libraries
+    libraries=$(rustc --print target-libdir --target "$target" 2>/dev/null) && [ -d "$libraries" ]
+}
+
+has_debian_toolchain() {
+    [ -x /usr/bin/cargo ] && [ -d /usr/lib/rustlib/src/rust/library ] &&
+        compgen -G '/usr/lib/rustlib/*/bin/wasm-component-ld' >/dev/null
+}
+
+have cargo || { say "Rust is missing: install it from https://rustup.rs" >&2; exit 1; }
+
+if has_target; then
+    say "rustc compiles to $target: nothing to do"
+elif have rustup && [ "${RUSTUP_AUTO_INSTALL:-1}" != 0 ]; then
+    say "adding the target $target to the Rust toolchain in use"
+    rustup target add "$target"
+elif has_debian_toolchain; then
+    say "Debian's rustc-web compiles to $target: nothing to do"
+elif have apt-get; then
+    say "installing Debian's packages ${debian_packages[*]}"
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "${debian_packages[@]}"
+else
+    say "nothing here compiles to $target: run 'rustup target add $target', or install it with" >&2
+    say "your system's packages, and try again" >&2
+    exit 1
+fi
