@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 /// How many are kept.
 const KEPT: usize = 20;
@@ -41,7 +41,8 @@ pub(super) fn keep(file: &Path, folder: &Path) -> io::Result<()> {
 }
 
 fn time_of(name: &str) -> Option<Timestamp> {
-    jiff::civil::DateTime::strptime(NAME, name).ok()?.in_tz("UTC").ok().map(|time| time.timestamp())
+    let time = jiff::civil::DateTime::strptime(NAME, name).ok()?;
+    TimeZone::UTC.to_timestamp(time).ok()
 }
 
 #[cfg(test)]

@@ -42,3 +42,29 @@ pub(crate) async fn handle(host: &impl Capabilities, request: &Request) -> Resul
         "skipped": skipped,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::Fake;
+    use crate::routes::{HUB_ROUTES, LEAF_ROUTES};
+
+    #[test]
+    fn removes_from_both_lists_and_leaves_null_for_an_empty_one() {
+        let route = |host: &str| json!({ "host": host, "port": 1 });
+        let host = Fake::with(json!({
+            HUB_ROUTES: [route("a"), route("b"), "no route", route("A.")],
+            LEAF_ROUTES: [route("a")],
+        }));
+        let request = json!({
+            "operation": "cluster_delete_routes",
+            "routes": [route("A"), route("c"), route("a")],
+        });
+        let reply = host.send(request).unwrap();
+        assert_eq!(reply["deleted"], json!([route("A")]));
+        assert_eq!(reply["skipped"], json!([route("c"), route("a")]));
+        assert_eq!(host.config.borrow()[HUB_ROUTES], json!([route("b"), "no route"]));
+        assert_eq!(host.config.borrow()[LEAF_ROUTES], json!(null));
+        assert_eq!(host.writes.get(), 1, "both lists in one step");
+    }
+}

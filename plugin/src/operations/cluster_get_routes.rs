@@ -22,3 +22,32 @@ pub(crate) const OPERATION: Operation = Operation {
 pub(crate) async fn handle(host: &impl Capabilities) -> Result<Value, Error> {
     Ok(RouteLists::read(host).await?.shown(host))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::Fake;
+    use crate::routes::{HUB_ROUTES, LEAF_ROUTES};
+
+    #[test]
+    fn shows_what_is_no_route_and_warns_of_it() {
+        let host = Fake::with(json!({
+            HUB_ROUTES: [{ "host": "a", "port": "1", "note": "x" }, { "host": "b" }],
+        }));
+        let reply = host.send(json!({ "operation": "cluster_get_routes" })).unwrap();
+        assert_eq!(
+            reply,
+            json!({ "hub": [{ "host": "a", "port": 1 }, { "host": "b" }], "leaf": [] })
+        );
+        assert_eq!(host.warnings.borrow().len(), 1);
+    }
+
+    #[test]
+    fn what_is_no_list_is_an_error() {
+        let host = Fake::with(json!({ LEAF_ROUTES: { "host": "a", "port": 1 } }));
+        let text = "'clustering.leafServer.network.routes' in the configuration must be a list of \
+                    routes";
+        let error = Error::Failed(text.into());
+        assert_eq!(host.send(json!({ "operation": "cluster_get_routes" })), Err(error));
+    }
+}

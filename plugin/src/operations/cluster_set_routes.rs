@@ -41,3 +41,70 @@ pub(crate) async fn handle(host: &impl Capabilities, request: &Request) -> Resul
     .await?;
     Ok(json!({ "message": "cluster routes successfully set", "set": set, "skipped": skipped }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::Fake;
+    use crate::routes::{HUB_ROUTES, LEAF_ROUTES};
+
+    fn request(routes: Value) -> Value {
+        json!({ "operation": "cluster_set_routes", "server": "hub", "routes": routes })
+    }
+
+    #[test]
+    fn skips_what_stands_in_either_list_or_twice_in_the_request() {
+        let host = Fake::with(json!({
+            HUB_ROUTES: [{ "host": "A.example.", "port": 1 }],
+            LEAF_ROUTES: [{ "host": "2001:db8::1", "port": "2" }],
+        }));
+        let route = |host: &str, port: u16| json!({ "host": host, "port": port });
+        let new = route("b", 3);
+        let reply = host.send(request(json!([
+            route("a.EXAMPLE", 1),
+            route("2001:DB8:0::1", 2),
+            new,
+            route("B", 3),
+            route("b", 4),
+        ])));
+        let reply = reply.unwrap();
+        assert_eq!(reply["set"], json!([new, route("b", 4)]));
+        let skipped = json!([route("a.EXAMPLE", 1), route("2001:DB8:0::1", 2), route("B", 3)]);
+        assert_eq!(reply["skipped"], skipped);
+        let hub = host.config.borrow()[HUB_ROUTES].clone();
+        assert_eq!(hub, json!([route("A.example.", 1), new, route("b", 4)]));
+    }
+
+    #[test]
+    fn tries_again_when_others_write_and_gives_up_in_the_end() {
+        let host = Fake::default();
+        host.conflicts.set(10);
+        host.send(request(json!([{ "host": "a", "port": 1 }]))).unwrap();
+        assert_eq!(host.writes.get(), 1);
+        assert!(host.slept.get() > std::time::Duration::ZERO, "it pauses between attempts");
+
+        host.conflicts.set(u32::MAX);
+        let error = host.send(request(json!([{ "host": "b", "port": 1 }]))).unwrap_err();
+        assert!(matches!(error, Error::Conflict(_)), "{error:?}");
+        assert!(host.slept.get().as_secs() < 10, "within a request's patience");
+        assert_eq!(host.writes.get(), 1);
+    }
+
+    #[test]
+    fn writes_nothing_when_nothing_changes() {
+        let host = Fake::with(json!({ HUB_ROUTES: [{ "host": "a", "port": 1 }] }));
+        host.send(request(json!([{ "host": "a", "port": 1 }]))).unwrap();
+        host.send(request(json!([]))).unwrap();
+        assert_eq!(host.writes.get(), 0);
+    }
+
+    #[test]
+    fn changes_nothing_when_anything_is_wrong() {
+        let host = Fake::default();
+        let routes = json!([{ "host": "a", "port": 1 }, { "host": "b:1", "port": true }, 3]);
+        let text = "'routes[1].host' must be a host name, an IPv4 or an IPv6 address. \
+                    'routes[1].port' must be a number. 'routes[2]' must be an object";
+        assert_eq!(host.send(request(routes)), Err(Error::Invalid(text.into())));
+        assert_eq!(host.writes.get(), 0);
+    }
+}
