@@ -14,6 +14,7 @@ run: build
 
 test: setup
 	cargo test --workspace
+	cargo run --quiet --package harper-host --example embed
 
 lint: setup
 	cargo fmt --all --check

@@ -31,7 +31,7 @@ pub(crate) fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("harper-host: {error:#}");
+            eprintln!("harper-host: {error}");
             ExitCode::FAILURE
         }
     }

@@ -8,7 +8,7 @@ use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, anyhow, bail};
 use harper_host::Host;
 use harper_host::api::{self, Server};
 use harper_host::config::{self, ConfigFile, Overrides, Settings};
@@ -43,10 +43,10 @@ impl Run {
             .recursive(true)
             .mode(0o700)
             .create(root)
-            .with_context(|| format!("the folder {} cannot be made", root.display()))?;
+            .map_err(|error| anyhow!("the folder {} cannot be made: {error}", root.display()))?;
         let file = root.join(config::FILE_NAME);
         let first_start = config::create_if_missing(&file)
-            .with_context(|| format!("{} cannot be written", file.display()))?;
+            .map_err(|error| anyhow!("{} cannot be written: {error}", file.display()))?;
         let file = ConfigFile::with_overrides(file, overrides()?)?;
         let settings = Settings::read(&file.document()?)?;
         log::start(settings.log_level);

@@ -1,0 +1,228 @@
+//! The program `harper-host run`, as an operator meets it.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use base64ct::{Base64, Encoding};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Nothing here takes longer.
+const DEADLINE: Duration = Duration::from_secs(30);
+const PASSWORD: &str = "s3cret-of-the-test";
+
+fn command(root: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_harper-host"));
+    command
+        .args(["run", "--rootpath"])
+        .arg(root)
+        .env_remove("HDB_ADMIN_USERNAME")
+        .env_remove("HDB_ADMIN_PASSWORD")
+        .env("OPERATIONSAPI_NETWORK_PORT", "0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn with_admin(root: &Path) -> Command {
+    let mut command = command(root);
+    command.env("HDB_ADMIN_USERNAME", "admin").env("HDB_ADMIN_PASSWORD", PASSWORD);
+    command
+}
+
+/// A running node, killed when the test is over.
+struct Node(Option<Child>, String);
+
+impl Node {
+    fn start(mut command: Command) -> Self {
+        let mut node = Self(Some(command.spawn().unwrap()), String::new());
+        let output = node.0.as_mut().unwrap().stdout.take().unwrap();
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("harper-host is ready at http://");
+        node.1 = address.unwrap_or_else(|| panic!("{line:?}")).to_owned();
+        node
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.1).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream
+    }
+
+    fn ask(&self, login: &str, body: &str) -> String {
+        let login = Base64::encode_string(login.as_bytes());
+        let mut stream = self.connect();
+        write!(
+            stream,
+            "POST / HTTP/1.1\r\nHost: node\r\nAuthorization: Basic {login}\r\nContent-Type: \
+             application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        reply
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(self.0.as_ref().unwrap()), signal).unwrap();
+    }
+
+    /// Its end, which must come soon: exit code and standard error.
+    fn ended(mut self) -> (Option<i32>, String) {
+        let mut child = self.0.take().unwrap();
+        let deadline = Instant::now() + DEADLINE;
+        while child.try_wait().unwrap().is_none() {
+            if Instant::now() > deadline {
+                child.kill().unwrap();
+                panic!("the node does not end");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+        (status.code(), String::from_utf8(stderr).unwrap())
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+}
+
+/// A start that must fail: its exit code is 1, and this is its last word.
+fn refusal(mut command: Command) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    assert_eq!((status.code(), stdout), (Some(1), vec![]));
+    let stderr = String::from_utf8(stderr).unwrap();
+    stderr.lines().last().unwrap().to_owned()
+}
+
+#[test]
+fn a_node_from_its_first_start_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("new").join("node");
+    let login = format!("admin:{PASSWORD}");
+    let node = Node::start(with_admin(&root));
+    let set =
+        r#"{"operation":"cluster_set_routes","server":"hub","routes":[{"host":"a","port":1}]}"#;
+    assert!(node.ask(&login, set).starts_with("HTTP/1.1 200 "));
+    node.signal(Signal::TERM);
+    let (code, log) = node.ended();
+    assert_eq!(code, Some(0));
+    assert!(!log.contains(PASSWORD) && !log.contains(&Base64::encode_string(login.as_bytes())));
+    for line in log.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(line["timestamp"].is_string() && line["level"].is_string(), "{line}");
+    }
+    for entry in fs::read_dir(&root).unwrap() {
+        let entry = entry.unwrap();
+        let mode =
+            std::os::unix::fs::PermissionsExt::mode(&entry.metadata().unwrap().permissions());
+        assert_eq!(mode & 0o077, 0, "{:?} is for its owner alone", entry.path());
+    }
+
+    // The user is in the store: the second start needs no password, and takes no new one.
+    let mut again = command(&root);
+    again.env("HDB_ADMIN_USERNAME", "other").env("HDB_ADMIN_PASSWORD", "other");
+    let node = Node::start(again);
+    let get = r#"{"operation":"cluster_get_routes"}"#;
+    assert!(node.ask("other:other", get).starts_with("HTTP/1.1 401 "));
+    let reply = node.ask(&login, get);
+    assert!(reply.ends_with(r#"{"hub":[{"host":"a","port":1}],"leaf":[]}"#), "{reply}");
+    node.signal(Signal::INT);
+    assert_eq!(node.ended().0, Some(0));
+}
+
+#[test]
+fn there_is_no_default_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut half = command(folder.path());
+    half.env("HDB_ADMIN_USERNAME", "admin").env("HDB_ADMIN_PASSWORD", "");
+    for command in [command(folder.path()), half] {
+        assert_eq!(
+            refusal(command),
+            "harper-host: there is no super_user yet: set HDB_ADMIN_USERNAME and \
+             HDB_ADMIN_PASSWORD for this first start, or start the node on a terminal to be asked \
+             for them"
+        );
+    }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = with_admin(folder.path());
+    command.env("OPERATIONSAPI_NETWORK_SHUTDOWNTIMEOUT", "3600000");
+    let node = Node::start(command);
+    // Half a request keeps it from ending.
+    let mut stream = node.connect();
+    let login = Base64::encode_string(format!("admin:{PASSWORD}").as_bytes());
+    write!(
+        stream,
+        "POST / HTTP/1.1\r\nHost: node\r\nAuthorization: Basic {login}\r\nContent-Type: \
+         application/json\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n"
+    )
+    .unwrap();
+    let mut go_on = [0; 25];
+    stream.read_exact(&mut go_on).unwrap();
+    node.signal(Signal::TERM);
+    // Nobody is let in any more: the first signal has arrived.
+    let deadline = Instant::now() + DEADLINE;
+    while TcpStream::connect(&node.1).is_ok() {
+        assert!(Instant::now() < deadline, "it still accepts");
+    }
+    node.signal(Signal::TERM);
+    let (code, log) = node.ended();
+    assert_eq!(code, Some(0));
+    assert!(log.contains("stopped at once"), "{log}");
+}
+
+#[test]
+fn starts_that_cannot_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let node = Node::start(with_admin(root));
+    let text = refusal(with_admin(root));
+    assert!(text.contains("in use by another harper-host"), "{text}");
+
+    let port = node.1.rsplit(':').next().unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let mut same_port = with_admin(other.path());
+    same_port.env("OPERATIONSAPI_NETWORK_PORT", port);
+    let text = format!("harper-host: operationsApi.network.port {port} is in use on 127.0.0.1");
+    assert_eq!(refusal(same_port), text);
+
+    let mut beyond = with_admin(other.path());
+    beyond.env("OPERATIONSAPI_NETWORK_HOST", "0.0.0.0");
+    let text = refusal(beyond);
+    assert!(text.contains("operationsApi.network.allowPlaintext"), "{text}");
+
+    let mut routes = with_admin(other.path());
+    routes.env("CLUSTERING_HUBSERVER_CLUSTER_NETWORK_ROUTES", "[]");
+    let text = refusal(routes);
+    assert!(text.contains("CLUSTERING_HUBSERVER_CLUSTER_NETWORK_ROUTES is set, but"), "{text}");
+
+    fs::write(other.path().join("harperdb-config.yaml"), "a: 1\nb: [\n").unwrap();
+    let text = refusal(with_admin(other.path()));
+    assert!(text.starts_with("harper-host: harperdb-config.yaml, line 2, column 4: "), "{text}");
+
+    fs::write(other.path().join("harperdb-config.yaml"), "logging:\n  level: loud\n").unwrap();
+    let text = refusal(with_admin(other.path()));
+    assert!(text.contains("'logging.level' must be one of [error, warn,"), "{text}");
+
+    let mut nowhere = with_admin(Path::new("/dev/null/node"));
+    nowhere.env_remove("OPERATIONSAPI_NETWORK_PORT");
+    assert_eq!(
+        refusal(nowhere),
+        "harper-host: the folder /dev/null/node cannot be made: Not a directory (os error 20)"
+    );
+}
