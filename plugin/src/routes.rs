@@ -302,6 +302,7 @@ pub fn routes_schema() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake::Fake;
 
     #[test]
     fn hosts() {
@@ -402,5 +403,24 @@ mod tests {
         ] {
             assert_eq!(port(no_number), None);
         }
+    }
+
+    // covers: routes.conflict-409
+    #[test]
+    fn a_change_is_tried_again_and_given_up_in_the_end() {
+        let request = json!({
+            "operation": "cluster_set_routes",
+            "server": "hub",
+            "routes": [{ "host": "10.0.0.1", "port": 9932 }],
+        });
+        let host = Fake::default();
+        host.conflicts.set(20);
+        let reply = host.send(request.clone()).unwrap();
+        assert_eq!((&reply["set"], host.writes.get()), (&request["routes"], 1));
+
+        host.config.borrow_mut().clear();
+        host.conflicts.set(u32::MAX);
+        assert!(matches!(host.send(request), Err(Error::Conflict(_))));
+        assert_eq!(host.writes.get(), 1);
     }
 }

@@ -1,4 +1,8 @@
-//! What the tests share: a plugin that misbehaves, and a host made in one line.
+//! What the tests share: a plugin that misbehaves, a host or a node made in one line, and the
+//! golden cases.
+
+pub mod api;
+pub mod golden;
 
 use harper_host::{Caller, ComponentSource, Error, Grants, Host, Limits};
 use serde_json::Value;

@@ -162,6 +162,7 @@ async fn a_reply_must_be_json() {
     node.send(request).await.unwrap();
 }
 
+// covers: http.413.operation
 #[tokio::test]
 async fn request_bytes() {
     let node = hostile(limits(|limits| limits.request_bytes = 1000)).await;

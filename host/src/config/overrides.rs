@@ -94,6 +94,7 @@ mod tests {
         Overrides::from_variables([("HOME".into(), "/".into()), (name.into(), value.into())])
     }
 
+    // covers: routes.env.over-the-file
     #[test]
     fn a_variable_lies_over_the_file() {
         let overrides = overrides("OPERATIONSAPI_NETWORK_PORT", "8080").unwrap();
@@ -103,6 +104,7 @@ mod tests {
         assert_eq!(document, expected);
     }
 
+    // covers: routes.env.refused
     #[test]
     fn routes_cannot_be_overridden() {
         for name in

@@ -248,6 +248,7 @@ mod tests {
 
     use super::*;
 
+    // covers: http.default-address
     #[test]
     fn an_empty_file_means_the_defaults() {
         let settings = Settings::read(&Value::Null).unwrap();

@@ -140,6 +140,7 @@ mod tests {
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
+    // covers: http.auth.cache-keyed
     #[test]
     fn names_and_passwords_do_not_run_together_and_keys_differ() {
         let cache = Cache::new(Duration::ZERO);

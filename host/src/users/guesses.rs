@@ -180,6 +180,7 @@ mod tests {
         IpAddr::from([10, 0, 0, n])
     }
 
+    // covers: http.auth.slowed
     #[tokio::test(start_paused = true)]
     async fn a_pair_is_slowed_more_and_more_then_refused() {
         let guesses = Guesses::new();

@@ -88,6 +88,7 @@ impl Passwords {
 mod tests {
     use super::*;
 
+    // covers: http.auth.argon2id
     #[test]
     fn nobodys_hash_costs_what_ours_cost() {
         let nobody = PasswordHash::new(NOBODY).unwrap();
@@ -100,6 +101,7 @@ mod tests {
         assert_eq!(nobody.hash.unwrap().len(), ours.hash.unwrap().len());
     }
 
+    // covers: http.auth.few-at-a-time
     #[tokio::test]
     async fn the_queue_is_bounded() {
         let passwords = Arc::new(Passwords::new());

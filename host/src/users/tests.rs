@@ -33,6 +33,7 @@ async fn denied(users: &Users, name: &str, password: &str) -> bool {
     users.verify(name, password, HERE).await.is_err_and(|e| e == LoginFailed::Credentials)
 }
 
+// covers: http.auth.cache-ttl
 #[tokio::test(start_paused = true)]
 async fn right_credentials_are_checked_once_within_the_ttl() {
     let folder = folder();
@@ -49,6 +50,7 @@ async fn right_credentials_are_checked_once_within_the_ttl() {
     assert!(n == 1 && all.iter().all(Result::is_ok), "a hundred at once are checked once");
 }
 
+// covers: http.401.constant-time
 #[tokio::test(start_paused = true)]
 async fn an_unknown_user_costs_what_a_wrong_password_costs() {
     let folder = folder();
@@ -70,6 +72,7 @@ async fn an_unknown_user_costs_what_a_wrong_password_costs() {
     }
 }
 
+// covers: http.auth.cache-dropped
 #[tokio::test(start_paused = true)]
 async fn a_changed_user_is_out_at_once() {
     let folder = folder();
@@ -147,6 +150,7 @@ async fn a_thousand_guesses_slow_nobody_who_is_known() {
 }
 
 /// While one guesses on from the same address, who was right before gets in again and again.
+// covers: http.auth.no-lock
 #[tokio::test(start_paused = true)]
 async fn who_was_right_is_not_slowed_when_the_ttl_is_over() {
     let folder = folder();
