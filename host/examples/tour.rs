@@ -34,7 +34,9 @@ fn main() -> Result<()> {
     for operation in REQUESTS {
         let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(operation);
         let json = |file: &str| -> Result<Value> {
-            Ok(serde_json::from_str(&fs::read_to_string(case.join("document").join(file))?)?)
+            Ok(serde_json::from_str(&fs::read_to_string(
+                case.join("document-example").join(file),
+            )?)?)
         };
         let (status, reply) = node.play(&json("request.json")?)?;
         if (status, &reply) != (200, &json("reply.json")?) {

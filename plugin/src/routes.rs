@@ -157,17 +157,22 @@ impl List {
     /// For a caller: routes as host and port. What stands in the file by hand and is no route is
     /// shown as it stands, so that it can be found.
     fn shown(&self, log: &impl Log) -> Value {
-        let show = |item: &Value| match Route::in_file(item) {
+        let mut others = 0;
+        let mut show = |item: &Value| match Route::in_file(item) {
             Some(route) => json!(route),
             None => {
-                log.warn(&format!(
-                    "'{}' in the configuration holds what is no route: {item}",
-                    self.path
-                ));
+                others += 1;
                 item.clone()
             }
         };
-        self.items.iter().map(show).collect()
+        let shown = self.items.iter().map(&mut show).collect();
+        if others > 0 {
+            log.warn(&format!(
+                "{others} items of '{}' in the configuration are no routes",
+                self.path
+            ));
+        }
+        shown
     }
 
     fn to_value(&self) -> Value {
@@ -417,6 +422,7 @@ mod tests {
         host.conflicts.set(20);
         let reply = host.send(request.clone()).unwrap();
         assert_eq!((&reply["set"], host.writes.get()), (&request["routes"], 1));
+        assert!(host.slept.get() > Duration::ZERO, "it pauses between attempts");
 
         host.config.borrow_mut().clear();
         host.conflicts.set(u32::MAX);

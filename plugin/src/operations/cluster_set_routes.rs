@@ -76,21 +76,6 @@ mod tests {
     }
 
     #[test]
-    fn tries_again_when_others_write_and_gives_up_in_the_end() {
-        let host = Fake::default();
-        host.conflicts.set(10);
-        host.send(request(json!([{ "host": "a", "port": 1 }]))).unwrap();
-        assert_eq!(host.writes.get(), 1);
-        assert!(host.slept.get() > std::time::Duration::ZERO, "it pauses between attempts");
-
-        host.conflicts.set(u32::MAX);
-        let error = host.send(request(json!([{ "host": "b", "port": 1 }]))).unwrap_err();
-        assert!(matches!(error, Error::Conflict(_)), "{error:?}");
-        assert!(host.slept.get().as_secs() < 10, "within a request's patience");
-        assert_eq!(host.writes.get(), 1);
-    }
-
-    #[test]
     fn writes_nothing_when_nothing_changes() {
         let host = Fake::with(json!({ HUB_ROUTES: [{ "host": "a", "port": 1 }] }));
         host.send(request(json!([{ "host": "a", "port": 1 }]))).unwrap();

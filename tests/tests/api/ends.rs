@@ -101,6 +101,7 @@ async fn a_server_that_is_dropped_leaves_nothing_behind() {
     assert!(tokio::net::TcpStream::connect(node.address).await.is_err());
 }
 
+// covers: http.plaintext-beyond-loopback
 #[tokio::test]
 async fn where_it_cannot_listen() {
     let root = tempfile::tempdir().unwrap();

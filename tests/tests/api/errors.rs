@@ -33,6 +33,7 @@ async fn no_credentials() {
     }
 }
 
+// covers: http.401.no-difference
 #[tokio::test]
 async fn wrong_credentials_are_told_apart_by_nothing() {
     let node = Node::start(config()).await;
@@ -150,6 +151,7 @@ async fn health_needs_no_login_and_head_has_no_body() {
     assert_eq!(client.reply().await.status, 200, "the connection is still in step");
 }
 
+// covers: http.result.string
 #[tokio::test]
 async fn results() {
     let node = Node::start(config()).await;

@@ -15,6 +15,7 @@ fn too_large(limit: usize) -> (u16, String) {
     (413, format!("The request body is over the limit of {limit} bytes ({key})"))
 }
 
+// covers: http.413.not-read
 #[tokio::test]
 async fn a_body_that_is_announced_too_large_is_not_read() {
     let node = Node::start(config()).await;
@@ -69,6 +70,7 @@ async fn the_largest_body_is_taken() {
     assert_eq!(node.ask(post(&[JSON, &bob()], &body)).await.json(), json!({ "message": "done" }));
 }
 
+// covers: http.limits.body-time
 #[tokio::test]
 async fn a_slow_body_is_a_408() {
     let node = Node::start(Config { body_timeout: BRIEF, ..config() }).await;
@@ -86,6 +88,7 @@ async fn a_slow_body_is_a_408() {
     }
 }
 
+// covers: http.limits.header-time
 #[tokio::test]
 async fn slow_heads_and_idle_connections_are_closed() {
     let node = Node::start(Config { header_timeout: BRIEF, ..config() }).await;
@@ -109,6 +112,7 @@ async fn slow_heads_and_idle_connections_are_closed() {
     assert_eq!(client.reply().await.status, 200);
 }
 
+// covers: http.limits.connections
 #[tokio::test]
 async fn beyond_the_cap_connections_wait() {
     let node = Node::start(Config { max_connections: 2, ..config() }).await;
