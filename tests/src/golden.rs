@@ -202,7 +202,7 @@ impl Case {
 pub struct Rules {
     /// Those that cases show.
     pub cases: Pairs<String>,
-    /// Those that no case can show, below the file with the test that does.
+    /// Those that no case can show, below the file or folder with the test that does.
     pub tests: Pairs<Pairs<String>>,
     /// Those that are not built yet, below the issue that will.
     pub later: Pairs<Pairs<String>>,

@@ -78,9 +78,10 @@ fn problems(rules: &Rules, cases: &Claims, comments: &Claims) -> Vec<String> {
     for id in by_cases.into_iter().filter(|id| !shown.contains(id)) {
         problems.push(format!("{id}: no case shows it"));
     }
-    for claim in by_tests.iter().filter(|claim| !comments.contains(claim)) {
-        let (id, file) = claim;
-        problems.push(format!("{id}: {file} has no test with the comment `// covers: {id}`"));
+    let has =
+        |id, place| comments.iter().any(|(i, file)| i == id && Path::new(file).starts_with(place));
+    for (id, place) in by_tests.iter().filter(|(id, place)| !has(id, place)) {
+        problems.push(format!("{id}: {place} has no test with the comment `// covers: {id}`"));
     }
     problems
 }
@@ -98,6 +99,9 @@ tests:
     t.shown: x
     t.elsewhere: x
     a.shown: x
+  tests/folder:
+    f.shown: x
+    f.forgotten: x
 later:
   issue 3:
     l.early: x
@@ -113,6 +117,7 @@ later:
         ("t.elsewhere", "tests/u.rs"),
         ("a.shown", "tests/t.rs"),
         ("t.unknown", "tests/u.rs"),
+        ("f.shown", "tests/folder/f.rs"),
     ]);
     let expected = [
         "a.twice: stands twice in rules.yaml",
@@ -122,6 +127,7 @@ later:
         "t.unknown: tests/u.rs shows it, and rules.yaml does not have it",
         "a.forgotten: no case shows it",
         "t.elsewhere: tests/t.rs has no test with the comment `// covers: t.elsewhere`",
+        "f.forgotten: tests/folder has no test with the comment `// covers: f.forgotten`",
     ];
     assert_eq!(problems(&rules, &cases, &comments), expected);
 }

@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(document, expected);
     }
 
-    // covers: routes.env.refused
+    // covers: routes.file.override-refused
     #[test]
     fn routes_cannot_be_overridden() {
         for name in

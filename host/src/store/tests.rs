@@ -21,6 +21,7 @@ async fn refusal(root: &Path) -> String {
     Store::open(root).await.err().expect("a refusal").to_string()
 }
 
+// covers: http.auth.system-database
 #[tokio::test]
 async fn users_outlive_the_process_and_nobody_else_reads_them() {
     let root = tempfile::tempdir().unwrap();
