@@ -1,8 +1,6 @@
 //! Builds the clustering plugin into a component and compiles that ahead of time, so that the
 //! host starts in milliseconds.
 
-#![expect(clippy::print_stdout, reason = "it is how a build script speaks to cargo")]
-
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -1,7 +1,5 @@
 //! Builds the plugins that the tests run, into components.
 
-#![expect(clippy::print_stdout, reason = "it is how a build script speaks to cargo")]
-
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{env, fs};

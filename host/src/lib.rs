@@ -39,7 +39,7 @@
 //! | `users/` | who may log in |
 //! | `store/` | the node's database |
 
-#![warn(missing_docs)]
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod api;
 mod capabilities;

@@ -1,5 +1,7 @@
 //! The program `harper-host run`, as an operator meets it.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

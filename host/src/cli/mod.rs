@@ -1,7 +1,5 @@
 //! The command line, a thin user of the library: one file a command.
 
-#![expect(clippy::print_stderr, reason = "a command speaks to the terminal")]
-
 mod log;
 mod run;
 

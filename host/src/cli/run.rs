@@ -1,9 +1,6 @@
 //! `run`: a node in the foreground, from the first start to a clean end.
 
-#![expect(clippy::print_stdout, reason = "who starts a node waits for the line with its address")]
-
 use std::fs::DirBuilder;
-use std::future::Future;
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -121,12 +118,10 @@ impl StopSignals {
         })
     }
 
-    fn wait(&mut self) -> impl Future<Output = ()> + '_ {
-        async {
-            tokio::select! {
-                _ = self.terminate.recv() => {}
-                _ = self.interrupt.recv() => {}
-            }
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 }

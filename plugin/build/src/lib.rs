@@ -5,8 +5,6 @@
 //! the `rustc` that builds the host, when it has the target; else Debian's `rustc-web`, which
 //! builds the standard library from source.
 
-#![expect(clippy::print_stdout, reason = "it is how a build script speaks to cargo")]
-
 use std::env;
 use std::ffi::OsString;
 use std::io;
