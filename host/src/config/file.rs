@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::fs::OFlags;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -230,7 +231,7 @@ impl Inner {
     fn read_bytes(&self, path: &Path) -> Result<Vec<u8>, FileError> {
         let read = |source| FileError::Read { name: self.name(), source };
         // A pipe in the file's place would make the open wait for a writer.
-        let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+        let nonblocking = OFlags::NONBLOCK.bits() as i32;
         let file =
             OpenOptions::new().read(true).custom_flags(nonblocking).open(path).map_err(read)?;
         let metadata = file.metadata().map_err(read)?;
@@ -307,26 +308,35 @@ impl Inner {
     }
 
     fn lock(&self, target: &Path) -> Result<File, FileError> {
-        let write = |source| FileError::Write { name: self.name(), source };
+        let write = |error: io::Error| FileError::Write {
+            name: self.name(),
+            source: io::Error::new(error.kind(), format!("its lock file: {error}")),
+        };
         let mut path = OsString::from(target);
         path.push(".lock");
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(write)?;
+        // A symbolic link would have a file made elsewhere; a pipe would make the open wait.
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let mut open = OpenOptions::new();
+        open.create(true).truncate(false).write(true).mode(0o600);
+        open.custom_flags(flags.bits() as i32);
         let deadline = Instant::now() + LOCK_DEADLINE;
         loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(TryLockError::Error(source)) => return Err(write(source)),
-                Err(TryLockError::WouldBlock) if Instant::now() > deadline => {
-                    return Err(FileError::Locked { name: self.name() });
+            let file = open.open(&path).map_err(write)?;
+            while let Err(error) = file.try_lock() {
+                match error {
+                    TryLockError::Error(source) => return Err(write(source)),
+                    TryLockError::WouldBlock if Instant::now() > deadline => {
+                        return Err(FileError::Locked { name: self.name() });
+                    }
+                    // A blocking thread of its own, so sleeping here holds nobody up.
+                    TryLockError::WouldBlock => std::thread::sleep(Duration::from_millis(1)),
                 }
-                // A blocking thread of its own, so sleeping here holds nobody up.
-                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
+            }
+            // Who takes a lock file for a left-over removes it; then the next writer locks another.
+            let locked = file.metadata().map_err(write)?;
+            let is_there = |now: Metadata| (now.dev(), now.ino()) == (locked.dev(), locked.ino());
+            if fs::symlink_metadata(&path).is_ok_and(is_there) {
+                return Ok(file);
             }
         }
     }
