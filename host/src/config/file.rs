@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::OFlags;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use tokio::time::timeout_at;
 
 use super::{Overrides, backup, edit};
 use crate::capabilities::{BoxFuture, Change, Config, ConfigError, KeyPath, Snapshot};
@@ -23,7 +24,7 @@ use crate::capabilities::{BoxFuture, Change, Config, ConfigError, KeyPath, Snaps
 /// A configuration file is a few kilobytes; with 10,000 routes, half a megabyte.
 const MOST_BYTES: u64 = 32 << 20;
 
-/// How long another process may hold the lock. It is held for milliseconds.
+/// How long a writer waits for its turn and for the lock. Each is held for milliseconds.
 const LOCK_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The configuration file of a node. Cheap to clone.
@@ -99,8 +100,8 @@ pub enum FileError {
         /// The file's name.
         name: String,
     },
-    /// Another process holds the lock.
-    #[error("{name} has been locked by another process for more than {} s", LOCK_DEADLINE.as_secs())]
+    /// Other writers hold the lock.
+    #[error("{name} has been locked by other writers for more than {} s", LOCK_DEADLINE.as_secs())]
     Locked {
         /// The file's name.
         name: String,
@@ -123,14 +124,18 @@ impl From<FileError> for ConfigError {
         let text = error.to_string();
         match error {
             FileError::Conflict => Self::Conflict,
+            // The caller can do no more about it than about a conflict; the operator can.
+            FileError::Locked { .. } => {
+                tracing::warn!("{text}");
+                Self::Conflict
+            }
             FileError::Yaml { .. } | FileError::NotText { .. } | FileError::NotAFile { .. } => {
                 Self::InvalidFile(text)
             }
             FileError::Overridden { .. } => Self::Other(text),
-            FileError::Read { .. }
-            | FileError::Write { .. }
-            | FileError::Mounted { .. }
-            | FileError::Locked { .. } => Self::Unavailable(text),
+            FileError::Read { .. } | FileError::Write { .. } | FileError::Mounted { .. } => {
+                Self::Unavailable(text)
+            }
         }
     }
 }
@@ -188,11 +193,14 @@ impl Config for ConfigFile {
     ) -> BoxFuture<'_, Result<String, ConfigError>> {
         let inner = self.inner.clone();
         Box::pin(async move {
-            let turn = inner.writer.clone().lock_owned().await;
+            let deadline = Instant::now() + LOCK_DEADLINE;
+            let turn = timeout_at(deadline.into(), inner.writer.clone().lock_owned())
+                .await
+                .map_err(|_| FileError::Locked { name: inner.name() })?;
             off_the_runtime(move || {
                 // In here, so that who gives up waiting does not let the next writer in early.
                 let _turn = turn;
-                inner.write(&expected, &changes)
+                inner.write(&expected, &changes, deadline)
             })
             .await
         })
@@ -257,7 +265,12 @@ impl Inner {
         Ok(Contents { text, document, revision })
     }
 
-    fn write(&self, expected: &str, changes: &[Change]) -> Result<String, FileError> {
+    fn write(
+        &self,
+        expected: &str,
+        changes: &[Change],
+        deadline: Instant,
+    ) -> Result<String, FileError> {
         let before = self.read()?;
         if before.revision != expected {
             return Err(FileError::Conflict);
@@ -275,18 +288,23 @@ impl Inner {
             return Ok(before.revision.clone());
         }
         let after = Arc::new(self.parse(text.into_bytes())?);
-        self.replace(&before, &after)?;
+        self.replace(&before, &after, deadline)?;
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(after.clone());
         Ok(after.revision.clone())
     }
 
     /// Puts `after` into the file's place if it still has the text of `before`.
-    fn replace(&self, before: &Contents, after: &Contents) -> Result<(), FileError> {
+    fn replace(
+        &self,
+        before: &Contents,
+        after: &Contents,
+        deadline: Instant,
+    ) -> Result<(), FileError> {
         let write = |source| FileError::Write { name: self.name(), source };
         // What a symbolic link names is replaced, and the link stays.
         let target = self.path.canonicalize().map_err(write)?;
         let folder = target.parent().unwrap_or(Path::new("/"));
-        let _lock = self.lock(&target)?;
+        let _lock = self.lock(&target, deadline)?;
         if self.read_bytes(&target)? != before.text.as_bytes() {
             return Err(FileError::Conflict);
         }
@@ -307,7 +325,7 @@ impl Inner {
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(write)
     }
 
-    fn lock(&self, target: &Path) -> Result<File, FileError> {
+    fn lock(&self, target: &Path, deadline: Instant) -> Result<File, FileError> {
         let write = |error: io::Error| FileError::Write {
             name: self.name(),
             source: io::Error::new(error.kind(), format!("its lock file: {error}")),
@@ -319,7 +337,6 @@ impl Inner {
         let mut open = OpenOptions::new();
         open.create(true).truncate(false).write(true).mode(0o600);
         open.custom_flags(flags.bits() as i32);
-        let deadline = Instant::now() + LOCK_DEADLINE;
         loop {
             let file = open.open(&path).map_err(write)?;
             while let Err(error) = file.try_lock() {
