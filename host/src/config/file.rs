@@ -305,13 +305,18 @@ impl Inner {
         let target = self.path.canonicalize().map_err(write)?;
         let folder = target.parent().unwrap_or(Path::new("/"));
         let _lock = self.lock(&target, deadline)?;
-        if self.read_bytes(&target)? != before.text.as_bytes() {
+        let is_unchanged = || Ok(self.read_bytes(&target)? == before.text.as_bytes());
+        if !is_unchanged()? {
             return Err(FileError::Conflict);
         }
         let metadata = fs::metadata(&target).map_err(write)?;
         let prefix = temporary_prefix(&target);
         remove_left_overs(folder, &prefix);
         let temporary = temporary_file(folder, &prefix, &metadata, &after.text).map_err(write)?;
+        // Again, after all that takes time: an editor knows no lock.
+        if !is_unchanged()? {
+            return Err(FileError::Conflict);
+        }
         backup::keep(&target, self.path.parent().unwrap_or(folder)).map_err(|error| {
             write(io::Error::new(error.kind(), format!("no backup could be made: {error}")))
         })?;
