@@ -18,7 +18,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::time::timeout_at;
 
-use super::{Overrides, backup, edit};
+use super::backup::Backups;
+use super::{Overrides, edit};
 use crate::capabilities::{BoxFuture, Change, Config, ConfigError, KeyPath, Snapshot};
 
 /// A configuration file is a few kilobytes; with 10,000 routes, half a megabyte.
@@ -317,15 +318,23 @@ impl Inner {
         if !is_unchanged()? {
             return Err(FileError::Conflict);
         }
-        backup::keep(&target, self.path.parent().unwrap_or(folder)).map_err(|error| {
+        let backups = Backups::in_folder(self.path.parent().unwrap_or(folder));
+        let backup = backups.keep(&target).map_err(|error| {
             write(io::Error::new(error.kind(), format!("no backup could be made: {error}")))
         })?;
-        temporary.persist(&target).map_err(|error| match error.error.kind() {
-            ErrorKind::ResourceBusy | ErrorKind::CrossesDevices => {
-                FileError::Mounted { name: self.name() }
+        temporary.persist(&target).map_err(|error| {
+            // A write that fails again and again must not push out the backups that matter.
+            let _ = fs::remove_file(backup);
+            match error.error.kind() {
+                ErrorKind::ResourceBusy | ErrorKind::CrossesDevices => {
+                    FileError::Mounted { name: self.name() }
+                }
+                _ => write(error.error),
             }
-            _ => write(error.error),
         })?;
+        if let Err(error) = backups.remove_oldest() {
+            tracing::warn!("an old backup of {} could not be removed: {error}", self.name());
+        }
         // The rename itself is durable only with its folder.
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(write)
     }
