@@ -87,6 +87,12 @@ pub enum FileError {
         /// Where, and what is wrong.
         source: edit::EditError,
     },
+    /// The change would make it larger than what can be read.
+    #[error("{name} would be larger than {MOST_BYTES} bytes")]
+    TooLarge {
+        /// The file's name.
+        name: String,
+    },
     /// It cannot be written. Nothing was changed.
     #[error("{name} cannot be written: {source}")]
     Write {
@@ -133,7 +139,7 @@ impl From<FileError> for ConfigError {
             FileError::Yaml { .. } | FileError::NotText { .. } | FileError::NotAFile { .. } => {
                 Self::InvalidFile(text)
             }
-            FileError::Overridden { .. } => Self::Other(text),
+            FileError::Overridden { .. } | FileError::TooLarge { .. } => Self::Other(text),
             FileError::Read { .. } | FileError::Write { .. } | FileError::Mounted { .. } => {
                 Self::Unavailable(text)
             }
@@ -287,6 +293,9 @@ impl Inner {
         }
         if text == before.text {
             return Ok(before.revision.clone());
+        }
+        if text.len() as u64 > MOST_BYTES {
+            return Err(FileError::TooLarge { name: self.name() });
         }
         let after = Arc::new(self.parse(text.into_bytes())?);
         self.replace(&before, &after, deadline)?;
