@@ -3,7 +3,7 @@
 //! A write replaces the file by a rename, so that a reader and a crash find either the old or the
 //! new text. Around the comparison and the rename an advisory lock is held on a sibling file
 //! (`harperdb-config.yaml.lock`), by every writer in every process; never around anything that
-//! waits for a network.
+//! waits for a network. The folder is synced after that, before the writer is told that it is done.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
@@ -101,6 +101,14 @@ pub enum FileError {
         /// Why.
         source: io::Error,
     },
+    /// It was written, and its folder cannot be made durable.
+    #[error("{name} was written, but may not outlive a power failure: {source}")]
+    Sync {
+        /// The file's name.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
     /// It is a mount point of its own, which no rename can replace.
     #[error("{name} is mounted as a single file and cannot be replaced: mount its folder instead")]
     Mounted {
@@ -140,9 +148,10 @@ impl From<FileError> for ConfigError {
                 Self::InvalidFile(text)
             }
             FileError::Overridden { .. } | FileError::TooLarge { .. } => Self::Other(text),
-            FileError::Read { .. } | FileError::Write { .. } | FileError::Mounted { .. } => {
-                Self::Unavailable(text)
-            }
+            FileError::Read { .. }
+            | FileError::Write { .. }
+            | FileError::Sync { .. }
+            | FileError::Mounted { .. } => Self::Unavailable(text),
         }
     }
 }
@@ -205,9 +214,14 @@ impl Config for ConfigFile {
                 .await
                 .map_err(|_| FileError::Locked { name: inner.name() })?;
             off_the_runtime(move || {
-                // In here, so that who gives up waiting does not let the next writer in early.
-                let _turn = turn;
-                inner.write(&expected, &changes, deadline)
+                let written = inner.write(&expected, &changes, deadline);
+                // In here, so that who gives up waiting does not let the next writer in early. The
+                // next writer need not wait for our folder: it syncs the same one itself, and the
+                // disk does both at once.
+                drop(turn);
+                let (revision, folder) = written?;
+                folder.map_or(Ok(()), |folder| inner.sync(&folder))?;
+                Ok(revision)
             })
             .await
         })
@@ -272,12 +286,13 @@ impl Inner {
         Ok(Contents { text, document, revision })
     }
 
+    /// Returns the new revision and the folder to be synced, if anything changed.
     fn write(
         &self,
         expected: &str,
         changes: &[Change],
         deadline: Instant,
-    ) -> Result<String, FileError> {
+    ) -> Result<(String, Option<PathBuf>), FileError> {
         let before = self.read()?;
         if before.revision != expected {
             return Err(FileError::Conflict);
@@ -292,24 +307,25 @@ impl Inner {
                 .map_err(|source| FileError::Yaml { name: self.name(), source })?;
         }
         if text == before.text {
-            return Ok(before.revision.clone());
+            return Ok((before.revision.clone(), None));
         }
         if text.len() as u64 > MOST_BYTES {
             return Err(FileError::TooLarge { name: self.name() });
         }
         let after = Arc::new(self.parse(text.into_bytes())?);
-        self.replace(&before, &after, deadline)?;
+        let folder = self.replace(&before, &after, deadline)?;
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(after.clone());
-        Ok(after.revision.clone())
+        Ok((after.revision.clone(), Some(folder)))
     }
 
-    /// Puts `after` into the file's place if it still has the text of `before`.
+    /// Puts `after` into the file's place if it still has the text of `before`, and returns the
+    /// folder, with which the rename becomes durable.
     fn replace(
         &self,
         before: &Contents,
         after: &Contents,
         deadline: Instant,
-    ) -> Result<(), FileError> {
+    ) -> Result<PathBuf, FileError> {
         let write = |source| FileError::Write { name: self.name(), source };
         // What a symbolic link names is replaced, and the link stays.
         let target = self.path.canonicalize().map_err(write)?;
@@ -344,8 +360,13 @@ impl Inner {
         if let Err(error) = backups.remove_oldest() {
             tracing::warn!("an old backup of {} could not be removed: {error}", self.name());
         }
-        // The rename itself is durable only with its folder.
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(write)
+        Ok(folder.to_owned())
+    }
+
+    fn sync(&self, folder: &Path) -> Result<(), FileError> {
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|source| FileError::Sync { name: self.name(), source })
     }
 
     fn lock(&self, target: &Path, deadline: Instant) -> Result<File, FileError> {
