@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 /// How many are kept.
@@ -62,7 +64,7 @@ impl Backups {
 }
 
 fn time_of(name: &str) -> Option<Timestamp> {
-    jiff::civil::DateTime::strptime(NAME, name).ok()?.in_tz("UTC").ok().map(|time| time.timestamp())
+    DateTime::strptime(NAME, name).ok()?.to_zoned(TimeZone::UTC).ok().map(|time| time.timestamp())
 }
 
 #[cfg(test)]
