@@ -414,13 +414,15 @@ fn temporary_file(
     like: &Metadata,
     text: &str,
 ) -> io::Result<tempfile::NamedTempFile> {
-    let mut temporary = tempfile::Builder::new().prefix(prefix).tempfile_in(folder)?;
+    let temporary = tempfile::Builder::new().prefix(prefix).tempfile_in(folder);
+    // Its errors name the path, which is not for the caller.
+    let mut temporary = temporary.map_err(|error| io::Error::from(error.kind()))?;
     let now = temporary.as_file().metadata()?;
     if (now.uid(), now.gid()) != (like.uid(), like.gid()) {
         fchown(temporary.as_file(), Some(like.uid()), Some(like.gid()))?;
     }
     temporary.as_file().set_permissions(like.permissions())?;
-    temporary.write_all(text.as_bytes())?;
+    temporary.as_file_mut().write_all(text.as_bytes())?;
     temporary.as_file().sync_all()?;
     Ok(temporary)
 }
