@@ -16,9 +16,11 @@ pub const HUB_ROUTES: &str = "clustering.hubServer.cluster.network.routes";
 /// Where the configuration keeps the leaf server's routes.
 pub const LEAF_ROUTES: &str = "clustering.leafServer.network.routes";
 
-/// How often a change is tried again when others change the configuration meanwhile. With the
-/// pauses between them the attempts last some four seconds.
-const ATTEMPTS: u32 = 64;
+/// How long a change is tried again when others change the configuration meanwhile, and how often
+/// at most. Many writers at a small file take turns within milliseconds, and each of them may need
+/// as many attempts as there are others.
+const PATIENCE: Duration = Duration::from_secs(5);
+const ATTEMPTS: u32 = 1000;
 const LONGEST_PAUSE: Duration = Duration::from_millis(128);
 
 /// The address of another node's server. It ends up in a URL that carries a password, so the host
@@ -220,7 +222,12 @@ impl RouteLists {
         host: &impl Capabilities,
         edit: impl Fn(&mut Self) -> T,
     ) -> Result<T, Error> {
-        for attempt in 0..ATTEMPTS {
+        let start = Duration::from_nanos(host.monotonic());
+        for _ in 0..ATTEMPTS {
+            let began = Duration::from_nanos(host.monotonic());
+            if began.saturating_sub(start) > PATIENCE {
+                break;
+            }
             let (before, revision) = Self::read_with_revision(host).await?;
             let mut after = before.clone();
             let result = edit(&mut after);
@@ -234,7 +241,7 @@ impl RouteLists {
             }
             match host.set(&revision, &changes).await {
                 Ok(()) => return Ok(result),
-                Err(ConfigError::Conflict) => pause(host, attempt).await,
+                Err(ConfigError::Conflict) => pause(host, began).await,
                 Err(ConfigError::Failed(message)) => return Err(Error::Failed(message)),
             }
         }
@@ -271,13 +278,18 @@ impl RouteLists {
 }
 
 const CONFLICT: &str =
-    "The configuration file was changed by others again and again; nothing was changed, try again";
+    "The configuration file is being changed by others all the while; nothing was changed, try again";
 
-/// Waits a little longer after each attempt, for a time that differs between callers.
-async fn pause(clock: &impl Clock, attempt: u32) {
-    let longest = Duration::from_millis(1 << attempt.min(10)).min(LONGEST_PAUSE);
-    let share = clock.monotonic() % 1000;
-    clock.sleep(longest.mul_f64(share as f64 / 1000.0)).await;
+/// Waits for a time that differs between callers, in proportion to what an attempt takes: writers
+/// at a small file are soon back, and those at a large one spend most of their time waiting and
+/// not their budget of processor time on attempts.
+async fn pause(clock: &impl Clock, attempt_began: Duration) {
+    let now = clock.monotonic();
+    let took = Duration::from_nanos(now).saturating_sub(attempt_began);
+    let longest = (took * 4).clamp(Duration::from_millis(2), LONGEST_PAUSE);
+    // The last digits of the time are all the chance there is here; they are spread over all bits.
+    let chance = now.wrapping_mul(0x9E37_79B9_7F4A_7C15) as f64 / u64::MAX as f64;
+    clock.sleep(longest.mul_f64(chance)).await;
 }
 
 /// The JSON schema of `routes` in a request.

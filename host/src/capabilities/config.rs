@@ -49,7 +49,7 @@ pub struct Change {
 /// caller: clear, without paths of the machine and without secrets.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// It is no longer at the revision that was expected.
+    /// It is no longer at the revision that was expected, or others are writing it all the while.
     #[error("The configuration was changed meanwhile")]
     Conflict,
     /// It is not valid, or not in a form that can be changed safely.

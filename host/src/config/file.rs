@@ -3,7 +3,7 @@
 //! A write replaces the file by a rename, so that a reader and a crash find either the old or the
 //! new text. Around the comparison and the rename an advisory lock is held on a sibling file
 //! (`harperdb-config.yaml.lock`), by every writer in every process; never around anything that
-//! waits for a network.
+//! waits for a network. The folder is synced after that, before the writer is told that it is done.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
@@ -13,16 +13,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::fs::OFlags;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use tokio::time::timeout_at;
 
-use super::{Overrides, backup, edit};
+use super::backup::Backups;
+use super::{Overrides, edit};
 use crate::capabilities::{BoxFuture, Change, Config, ConfigError, KeyPath, Snapshot};
 
 /// A configuration file is a few kilobytes; with 10,000 routes, half a megabyte.
 const MOST_BYTES: u64 = 32 << 20;
 
-/// How long another process may hold the lock. It is held for milliseconds.
+/// How long a writer waits for its turn and for the lock. Each is held for milliseconds.
 const LOCK_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The configuration file of a node. Cheap to clone.
@@ -84,9 +87,23 @@ pub enum FileError {
         /// Where, and what is wrong.
         source: edit::EditError,
     },
+    /// The change would make it larger than what can be read.
+    #[error("{name} would be larger than {MOST_BYTES} bytes")]
+    TooLarge {
+        /// The file's name.
+        name: String,
+    },
     /// It cannot be written. Nothing was changed.
     #[error("{name} cannot be written: {source}")]
     Write {
+        /// The file's name.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// It was written, and its folder cannot be made durable.
+    #[error("{name} was written, but may not outlive a power failure: {source}")]
+    Sync {
         /// The file's name.
         name: String,
         /// Why.
@@ -98,8 +115,8 @@ pub enum FileError {
         /// The file's name.
         name: String,
     },
-    /// Another process holds the lock.
-    #[error("{name} has been locked by another process for more than {} s", LOCK_DEADLINE.as_secs())]
+    /// Other writers hold the lock.
+    #[error("{name} has been locked by other writers for more than {} s", LOCK_DEADLINE.as_secs())]
     Locked {
         /// The file's name.
         name: String,
@@ -124,14 +141,19 @@ impl From<FileError> for ConfigError {
         let text = error.to_string();
         match error {
             FileError::Conflict => Self::Conflict,
+            // The caller can do no more about it than about a conflict; the operator can.
+            FileError::Locked { .. } => {
+                tracing::warn!("{text}");
+                Self::Conflict
+            }
             FileError::Yaml { .. } | FileError::NotText { .. } | FileError::NotAFile { .. } => {
                 Self::InvalidFile(text)
             }
-            FileError::Overridden { .. } => Self::Other(text),
+            FileError::Overridden { .. } | FileError::TooLarge { .. } => Self::Other(text),
             FileError::Read { .. }
             | FileError::Write { .. }
-            | FileError::Mounted { .. }
-            | FileError::Locked { .. } => Self::Unavailable(text),
+            | FileError::Sync { .. }
+            | FileError::Mounted { .. } => Self::Unavailable(text),
         }
     }
 }
@@ -185,11 +207,19 @@ impl Config for ConfigFile {
     ) -> BoxFuture<'_, Result<String, ConfigError>> {
         let inner = self.inner.clone();
         Box::pin(async move {
-            let turn = inner.writer.clone().lock_owned().await;
+            let deadline = Instant::now() + LOCK_DEADLINE;
+            let turn = timeout_at(deadline.into(), inner.writer.clone().lock_owned())
+                .await
+                .map_err(|_| FileError::Locked { name: inner.name() })?;
             off_the_runtime(move || {
-                // In here, so that who gives up waiting does not let the next writer in early.
-                let _turn = turn;
-                inner.write(&expected, &changes)
+                let written = inner.write(&expected, &changes, deadline);
+                // In here, so that who gives up waiting does not let the next writer in early. The
+                // next writer need not wait for our folder: it syncs the same one itself, and the
+                // disk does both at once.
+                drop(turn);
+                let (revision, folder) = written?;
+                folder.map_or(Ok(()), |folder| inner.sync(&folder))?;
+                Ok(revision)
             })
             .await
         })
@@ -228,7 +258,7 @@ impl Inner {
     fn read_bytes(&self, path: &Path) -> Result<Vec<u8>, FileError> {
         let read = |source| FileError::Read { name: self.name(), source };
         // A pipe in the file's place would make the open wait for a writer.
-        let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+        let nonblocking = OFlags::NONBLOCK.bits() as i32;
         let file =
             OpenOptions::new().read(true).custom_flags(nonblocking).open(path).map_err(read)?;
         let metadata = file.metadata().map_err(read)?;
@@ -254,7 +284,13 @@ impl Inner {
         Ok(Contents { text, document, revision })
     }
 
-    fn write(&self, expected: &str, changes: &[Change]) -> Result<String, FileError> {
+    /// Returns the new revision and the folder to be synced, if anything changed.
+    fn write(
+        &self,
+        expected: &str,
+        changes: &[Change],
+        deadline: Instant,
+    ) -> Result<(String, Option<PathBuf>), FileError> {
         let before = self.read()?;
         if before.revision != expected {
             return Err(FileError::Conflict);
@@ -269,62 +305,97 @@ impl Inner {
                 .map_err(|source| FileError::Yaml { name: self.name(), source })?;
         }
         if text == before.text {
-            return Ok(before.revision.clone());
+            return Ok((before.revision.clone(), None));
+        }
+        if text.len() as u64 > MOST_BYTES {
+            return Err(FileError::TooLarge { name: self.name() });
         }
         let after = Arc::new(self.parse(text.into_bytes())?);
-        self.replace(&before, &after)?;
+        let folder = self.replace(&before, &after, deadline)?;
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(after.clone());
-        Ok(after.revision.clone())
+        Ok((after.revision.clone(), Some(folder)))
     }
 
-    /// Puts `after` into the file's place if it still has the text of `before`.
-    fn replace(&self, before: &Contents, after: &Contents) -> Result<(), FileError> {
+    /// Puts `after` into the file's place if it still has the text of `before`, and returns the
+    /// folder, with which the rename becomes durable.
+    fn replace(
+        &self,
+        before: &Contents,
+        after: &Contents,
+        deadline: Instant,
+    ) -> Result<PathBuf, FileError> {
         let write = |source| FileError::Write { name: self.name(), source };
         // What a symbolic link names is replaced, and the link stays.
         let target = self.path.canonicalize().map_err(write)?;
         let folder = target.parent().unwrap_or(Path::new("/"));
-        let _lock = self.lock(&target)?;
-        if self.read_bytes(&target)? != before.text.as_bytes() {
+        let _lock = self.lock(&target, deadline)?;
+        let is_unchanged = || Ok(self.read_bytes(&target)? == before.text.as_bytes());
+        if !is_unchanged()? {
             return Err(FileError::Conflict);
         }
         let metadata = fs::metadata(&target).map_err(write)?;
         let prefix = temporary_prefix(&target);
         remove_left_overs(folder, &prefix);
         let temporary = temporary_file(folder, &prefix, &metadata, &after.text).map_err(write)?;
-        backup::keep(&target, self.path.parent().unwrap_or(folder)).map_err(|error| {
+        // Again, after all that takes time: an editor knows no lock.
+        if !is_unchanged()? {
+            return Err(FileError::Conflict);
+        }
+        let backups = Backups::in_folder(self.path.parent().unwrap_or(folder));
+        let backup = backups.keep(&target).map_err(|error| {
             write(io::Error::new(error.kind(), format!("no backup could be made: {error}")))
         })?;
-        temporary.persist(&target).map_err(|error| match error.error.kind() {
-            ErrorKind::ResourceBusy | ErrorKind::CrossesDevices => {
-                FileError::Mounted { name: self.name() }
+        temporary.persist(&target).map_err(|error| {
+            // A write that fails again and again must not push out the backups that matter.
+            let _ = fs::remove_file(backup);
+            match error.error.kind() {
+                ErrorKind::ResourceBusy | ErrorKind::CrossesDevices => {
+                    FileError::Mounted { name: self.name() }
+                }
+                _ => write(error.error),
             }
-            _ => write(error.error),
         })?;
-        // The rename itself is durable only with its folder.
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(write)
+        if let Err(error) = backups.remove_oldest() {
+            tracing::warn!("an old backup of {} could not be removed: {error}", self.name());
+        }
+        Ok(folder.to_owned())
     }
 
-    fn lock(&self, target: &Path) -> Result<File, FileError> {
-        let write = |source| FileError::Write { name: self.name(), source };
+    fn sync(&self, folder: &Path) -> Result<(), FileError> {
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|source| FileError::Sync { name: self.name(), source })
+    }
+
+    fn lock(&self, target: &Path, deadline: Instant) -> Result<File, FileError> {
+        let write = |error: io::Error| FileError::Write {
+            name: self.name(),
+            source: io::Error::new(error.kind(), format!("its lock file: {error}")),
+        };
         let mut path = OsString::from(target);
         path.push(".lock");
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(write)?;
-        let deadline = Instant::now() + LOCK_DEADLINE;
+        // A symbolic link would have a file made elsewhere; a pipe would make the open wait.
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let mut open = OpenOptions::new();
+        open.create(true).truncate(false).write(true).mode(0o600);
+        open.custom_flags(flags.bits() as i32);
         loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(TryLockError::Error(source)) => return Err(write(source)),
-                Err(TryLockError::WouldBlock) if Instant::now() > deadline => {
-                    return Err(FileError::Locked { name: self.name() });
+            let file = open.open(&path).map_err(write)?;
+            while let Err(error) = file.try_lock() {
+                match error {
+                    TryLockError::Error(source) => return Err(write(source)),
+                    TryLockError::WouldBlock if Instant::now() > deadline => {
+                        return Err(FileError::Locked { name: self.name() });
+                    }
+                    // A blocking thread of its own, so sleeping here holds nobody up.
+                    TryLockError::WouldBlock => std::thread::sleep(Duration::from_millis(1)),
                 }
-                // A blocking thread of its own, so sleeping here holds nobody up.
-                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
+            }
+            // Who takes a lock file for a left-over removes it; then the next writer locks another.
+            let locked = file.metadata().map_err(write)?;
+            let is_there = |now: Metadata| (now.dev(), now.ino()) == (locked.dev(), locked.ino());
+            if fs::symlink_metadata(&path).is_ok_and(is_there) {
+                return Ok(file);
             }
         }
     }
@@ -341,13 +412,15 @@ fn temporary_file(
     like: &Metadata,
     text: &str,
 ) -> io::Result<tempfile::NamedTempFile> {
-    let mut temporary = tempfile::Builder::new().prefix(prefix).tempfile_in(folder)?;
+    let temporary = tempfile::Builder::new().prefix(prefix).tempfile_in(folder);
+    // Its errors name the path, which is not for the caller.
+    let mut temporary = temporary.map_err(|error| io::Error::from(error.kind()))?;
     let now = temporary.as_file().metadata()?;
     if (now.uid(), now.gid()) != (like.uid(), like.gid()) {
         fchown(temporary.as_file(), Some(like.uid()), Some(like.gid()))?;
     }
     temporary.as_file().set_permissions(like.permissions())?;
-    temporary.write_all(text.as_bytes())?;
+    temporary.as_file_mut().write_all(text.as_bytes())?;
     temporary.as_file().sync_all()?;
     Ok(temporary)
 }
