@@ -277,8 +277,7 @@ impl RouteLists {
     }
 }
 
-const CONFLICT: &str =
-    "The configuration file is being changed by others all the while; nothing was changed, try again";
+const CONFLICT: &str = "The configuration file is being changed by others all the while; nothing was changed, try again";
 
 /// Waits for a time that differs between callers, in proportion to what an attempt takes: writers
 /// at a small file are soon back, and those at a large one spend most of their time waiting and

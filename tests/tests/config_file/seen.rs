@@ -1,0 +1,83 @@
+//! What is done to the file by hand is seen.
+
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+
+use harper_host::config::ConfigFile;
+use harper_host::{Change, Config, ConfigError};
+use serde_json::{Value, json};
+
+use crate::{HEAD, HUB, TAIL, file, hub, hub_in, no_routes, node, route, set};
+
+// covers: routes.file.hand-edit-seen
+#[tokio::test]
+async fn an_edit_between_two_calls() {
+    let node = node().await;
+    set(&node.host, "a").await.unwrap();
+    let edited = node.config().unwrap().replace("host: a", "host: b  # mine");
+    fs::write(file(&node), &edited).unwrap();
+    assert_eq!(hub(&node).await, ["b"]);
+    set(&node.host, "c").await.unwrap();
+    assert_eq!(hub(&node).await, ["b", "c"]);
+    assert!(node.config().unwrap().contains("host: b  # mine\n"));
+}
+
+// covers: routes.file.hand-edit-seen
+#[tokio::test]
+async fn an_edit_with_the_same_size_and_time() {
+    let node = node().await;
+    set(&node.host, "a").await.unwrap();
+    assert_eq!(hub(&node).await, ["a"]);
+    let path = file(&node);
+    let about = || {
+        let metadata = fs::metadata(&path).unwrap();
+        (metadata.ino(), metadata.len(), metadata.modified().unwrap())
+    };
+    let before = about();
+    // In place, as some editors do.
+    fs::write(&path, node.config().unwrap().replace("host: a", "host: b")).unwrap();
+    File::options().write(true).open(&path).unwrap().set_modified(before.2).unwrap();
+    assert_eq!(about(), before);
+    assert_eq!(hub(&node).await, ["b"]);
+    set(&node.host, "c").await.unwrap();
+    assert_eq!(hub(&node).await, ["b", "c"]);
+}
+
+// covers: routes.file.hand-edit-seen
+#[tokio::test]
+async fn an_edit_between_reading_and_writing() {
+    let node = node().await;
+    let config = ConfigFile::open(file(&node)).unwrap();
+    let snapshot = config.get(vec![HUB.parse().unwrap()]).await.unwrap();
+    let edited = format!("{HEAD}\n          - {{ host: mine, port: 1 }}{TAIL}");
+    fs::write(file(&node), &edited).unwrap();
+    let change = Change { path: HUB.parse().unwrap(), value: json!([route("a")]) };
+    let set = config.set(snapshot.revision.clone(), vec![change.clone()]).await;
+    assert_eq!(set, Err(ConfigError::Conflict));
+    assert_eq!(node.config().unwrap(), edited);
+
+    // Equal contents are an equal revision, whoever wrote them.
+    fs::write(file(&node), no_routes()).unwrap();
+    config.set(snapshot.revision, vec![change]).await.unwrap();
+    assert_eq!(hub_in(&config.document().unwrap()), ["a"]);
+}
+
+/// What is at the file's place, or not, is told clearly, and all is well when it is back.
+// covers: routes.file.hand-edit-seen
+#[tokio::test]
+async fn a_file_that_goes_and_comes_back() {
+    let node = node().await;
+    fs::remove_file(file(&node)).unwrap();
+    let error = set(&node.host, "a").await.unwrap_err();
+    let text = "harperdb-config.yaml cannot be read: No such file or directory (os error 2)";
+    assert_eq!(error.message, text);
+    assert!(!file(&node).exists());
+    let get = json!({ "operation": "cluster_get_routes" });
+    assert_eq!(node.send(get.clone()).await.unwrap_err().message, text);
+
+    fs::write(file(&node), "").unwrap();
+    assert_eq!(node.send(get).await.unwrap(), json!({ "hub": [], "leaf": [] }));
+    set(&node.host, "a").await.unwrap();
+    assert_eq!(hub(&node).await, ["a"]);
+    assert_ne!(ConfigFile::open(file(&node)).unwrap().document().unwrap(), Value::Null);
+}
