@@ -1,9 +1,13 @@
 //! Every limit binds: just over it the call is stopped with a clear sentence, below it the same
 //! call works, and the next call works in any case.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use harper_host::{Caller, ErrorKind, Grants, Limits, Role};
+use harper_host::{
+    BoxFuture, Caller, Change, ComponentSource, Config, ConfigError, ErrorKind, Grants, Host,
+    KeyPath, Limits, Role, Snapshot,
+};
 use harper_tests::Node;
 use serde_json::{Value, json};
 
@@ -212,6 +216,46 @@ async fn who_finds_no_place_in_time_is_told_so() {
         let error = sleeper.await.unwrap().unwrap_err();
         assert!(matches!(error.kind, ErrorKind::Failed | ErrorKind::Busy), "{error:?}");
     }
+}
+
+/// What it was asked for.
+#[derive(Clone, Default)]
+struct Asked(Arc<Mutex<Vec<usize>>>);
+
+impl Config for Asked {
+    fn get(&self, paths: Vec<KeyPath>) -> BoxFuture<'_, Result<Snapshot, ConfigError>> {
+        self.0.lock().unwrap().push(paths.len());
+        let values = vec![json!("x".repeat(100)); paths.len()];
+        Box::pin(async { Ok(Snapshot { revision: String::new(), values }) })
+    }
+
+    fn set(&self, _: String, changes: Vec<Change>) -> BoxFuture<'_, Result<String, ConfigError>> {
+        self.0.lock().unwrap().push(changes.len());
+        Box::pin(async { Ok(String::new()) })
+    }
+}
+
+#[tokio::test]
+async fn one_call_to_the_configuration_asks_for_little() {
+    let asked = Asked::default();
+    let mut grants = Grants::default();
+    grants.config.read = vec!["a".parse().unwrap()];
+    grants.config.write = grants.config.read.clone();
+    let plugin = ComponentSource::bytes(harper_tests::HOSTILE);
+    let builder = Host::builder().config(asked.clone());
+    let host = builder.plugin("hostile", plugin, grants, Limits::default()).build().await.unwrap();
+    let send = async |name: &str, amount: u64| {
+        let request = json!({ "operation": name, "path": "a", "amount": amount });
+        host.dispatch(&Caller::super_user("admin"), request).await
+    };
+    assert_eq!(send("hostile_config_get_again", 64).await, Ok(json!(64)));
+    assert_eq!(*asked.0.lock().unwrap(), [1], "one value, however often it is named");
+    assert_eq!(send("hostile_config_set_again", 64).await, Ok(json!("")));
+    for name in ["hostile_config_get_again", "hostile_config_set_again"] {
+        let error = send(name, 65).await.unwrap_err();
+        assert!(error.message.contains("in one call, and at most 64 are allowed"), "{error}");
+    }
+    assert_eq!(*asked.0.lock().unwrap(), [1, 64]);
 }
 
 #[tokio::test]
