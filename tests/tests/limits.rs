@@ -154,6 +154,51 @@ async fn reply_bytes() {
     check(limits(|limits| limits.reply_bytes = 1000), "reply_bytes", 1000, 1001, text).await;
 }
 
+/// An error's text is a reply too.
+#[tokio::test]
+async fn refusal_bytes() {
+    let node = hostile(limits(|limits| limits.reply_bytes = 1000)).await;
+    let send =
+        |amount: u64| node.send(json!({ "operation": "hostile_refuse_bytes", "amount": amount }));
+    assert_eq!(send(1000).await.unwrap_err().message.len(), 1000);
+    let text = "Operation 'hostile_refuse_bytes' was stopped: it replied with more than 1000 bytes";
+    assert_eq!(send(1001).await.unwrap_err().message, text);
+}
+
+/// A reply of few bytes may take many to build.
+#[tokio::test]
+async fn reply_values() {
+    let text = "was stopped: it replied with more values than fit into 16000000 bytes";
+    let limits = limits(|limits| limits.reply_bytes = 1_000_000);
+    check(limits, "reply_zeros", 100_000, 400_000, text).await;
+}
+
+#[tokio::test]
+async fn values_for_the_configuration_are_not_built_first() {
+    let mut granted = Grants::default();
+    granted.config.write = vec!["a".parse().unwrap()];
+    let limits = limits(|limits| limits.exchanged_bytes = 1_000_000);
+    let node = Node::with_hostile("", granted, limits).await.unwrap();
+    let send = |amount: u64| {
+        let name = "hostile_config_set_zeros";
+        node.send(json!({ "operation": name, "path": "a", "amount": amount }))
+    };
+    assert_eq!(send(10_000).await.unwrap_err().message, "Error::Conflict");
+    let error = send(100_000).await.unwrap_err();
+    let text = "was stopped: it exchanged more than 1000000 bytes with the host";
+    assert!(error.message.ends_with(text), "{error}");
+}
+
+#[tokio::test]
+async fn no_limit_on_time() {
+    let node = hostile(limits(|limits| {
+        limits.wall_clock = Duration::MAX;
+        limits.cpu = Duration::MAX;
+    }))
+    .await;
+    node.send(json!({ "operation": "hostile_echo" })).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_reply_must_be_json() {
     let node = hostile(Limits::default()).await;

@@ -5,6 +5,7 @@ use wasmtime::Result;
 use wasmtime::component::{Accessor, HasSelf};
 
 use crate::capabilities::{BoxFuture, Call, KeyPath};
+use crate::json;
 use crate::wit::harper::plugin::config as wit;
 
 /// A configuration that plugins read and change.
@@ -125,6 +126,8 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
             let call = access.get();
             let bytes = changes.iter().map(|change| change.path.len() + change.value.len()).sum();
             call.meter.host_call(bytes)?;
+            call.meter
+                .at_once(changes.iter().map(|c| json::built_size(c.value.as_bytes())).sum())?;
             let may_write = |path: &KeyPath| call.grants.config.may_write(path);
             let change = |change: &wit::Change| {
                 let path = granted(&change.path, "write", may_write)?;
