@@ -25,6 +25,9 @@ const MOST_BYTES: u64 = 32 << 20;
 /// How long another process may hold the lock. It is held for milliseconds.
 const LOCK_DEADLINE: Duration = Duration::from_secs(5);
 
+/// A pipe in a file's place would make the open wait for its other end.
+const NONBLOCKING: i32 = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+
 /// The configuration file of a node. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ConfigFile {
@@ -227,10 +230,8 @@ impl Inner {
 
     fn read_bytes(&self, path: &Path) -> Result<Vec<u8>, FileError> {
         let read = |source| FileError::Read { name: self.name(), source };
-        // A pipe in the file's place would make the open wait for a writer.
-        let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
         let file =
-            OpenOptions::new().read(true).custom_flags(nonblocking).open(path).map_err(read)?;
+            OpenOptions::new().read(true).custom_flags(NONBLOCKING).open(path).map_err(read)?;
         let metadata = file.metadata().map_err(read)?;
         let mut bytes = Vec::new();
         if metadata.is_file() {
@@ -267,6 +268,11 @@ impl Inner {
             let keys: Vec<_> = path.keys().collect();
             text = edit::set(&text, &keys, value)
                 .map_err(|source| FileError::Yaml { name: self.name(), source })?;
+        }
+        // What would not be read again is not written.
+        if text.len() as u64 > MOST_BYTES {
+            let source = ErrorKind::FileTooLarge.into();
+            return Err(FileError::Write { name: self.name(), source });
         }
         if text == before.text {
             return Ok(before.revision.clone());
@@ -313,6 +319,7 @@ impl Inner {
             .truncate(false)
             .write(true)
             .mode(0o600)
+            .custom_flags(NONBLOCKING)
             .open(path)
             .map_err(write)?;
         let deadline = Instant::now() + LOCK_DEADLINE;
@@ -365,4 +372,43 @@ fn remove_left_overs(folder: &Path, prefix: &str) {
 fn at(document: &Value, path: &KeyPath) -> Value {
     let value = path.keys().try_fold(document, |value, key| value.get(key));
     value.cloned().unwrap_or(Value::Null)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> (tempfile::TempDir, ConfigFile) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("harperdb-config.yaml");
+        fs::write(&path, text).unwrap();
+        let file = ConfigFile::open(path).unwrap();
+        (folder, file)
+    }
+
+    async fn set(file: &ConfigFile, value: Value) -> Result<String, ConfigError> {
+        let path: KeyPath = "a".parse().unwrap();
+        let revision = file.get(vec![path.clone()]).await?.revision;
+        file.set(revision, vec![Change { path, value }]).await
+    }
+
+    #[tokio::test]
+    async fn what_would_be_too_large_to_be_read_is_not_written() {
+        let (_folder, file) = file("b: 1\n");
+        let error = set(&file, "x".repeat(MOST_BYTES as usize).into()).await.unwrap_err();
+        let text = "harperdb-config.yaml cannot be written: file too large";
+        assert_eq!(error, ConfigError::Unavailable(text.into()));
+        set(&file, 1.into()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_pipe_in_the_place_of_the_lock_file_holds_up_nobody() {
+        let (folder, file) = file("b: 1\n");
+        let lock = folder.path().join("harperdb-config.yaml.lock");
+        assert!(std::process::Command::new("mkfifo").arg(&lock).status().unwrap().success());
+        let refused = tokio::time::timeout(LOCK_DEADLINE * 2, set(&file, 1.into())).await;
+        assert!(matches!(refused, Ok(Err(ConfigError::Unavailable(_)))), "{refused:?}");
+        fs::remove_file(lock).unwrap();
+        set(&file, 1.into()).await.unwrap();
+    }
 }
