@@ -46,6 +46,7 @@ mod capabilities;
 pub mod config;
 mod dispatch;
 mod host;
+mod json;
 mod runtime;
 pub mod store;
 pub mod users;

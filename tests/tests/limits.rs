@@ -1,9 +1,13 @@
 //! Every limit binds: just over it the call is stopped with a clear sentence, below it the same
 //! call works, and the next call works in any case.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use harper_host::{Caller, ErrorKind, Grants, Limits, Role};
+use harper_host::{
+    BoxFuture, Caller, Change, ComponentSource, Config, ConfigError, ErrorKind, Grants, Host,
+    KeyPath, Limits, Role, Snapshot,
+};
 use harper_tests::Node;
 use serde_json::{Value, json};
 
@@ -150,6 +154,51 @@ async fn reply_bytes() {
     check(limits(|limits| limits.reply_bytes = 1000), "reply_bytes", 1000, 1001, text).await;
 }
 
+/// An error's text is a reply too.
+#[tokio::test]
+async fn refusal_bytes() {
+    let node = hostile(limits(|limits| limits.reply_bytes = 1000)).await;
+    let send =
+        |amount: u64| node.send(json!({ "operation": "hostile_refuse_bytes", "amount": amount }));
+    assert_eq!(send(1000).await.unwrap_err().message.len(), 1000);
+    let text = "Operation 'hostile_refuse_bytes' was stopped: it replied with more than 1000 bytes";
+    assert_eq!(send(1001).await.unwrap_err().message, text);
+}
+
+/// A reply of few bytes may take many to build.
+#[tokio::test]
+async fn reply_values() {
+    let text = "was stopped: it replied with more values than fit into 16000000 bytes";
+    let limits = limits(|limits| limits.reply_bytes = 1_000_000);
+    check(limits, "reply_zeros", 100_000, 400_000, text).await;
+}
+
+#[tokio::test]
+async fn values_for_the_configuration_are_not_built_first() {
+    let mut granted = Grants::default();
+    granted.config.write = vec!["a".parse().unwrap()];
+    let limits = limits(|limits| limits.exchanged_bytes = 1_000_000);
+    let node = Node::with_hostile("", granted, limits).await.unwrap();
+    let send = |amount: u64| {
+        let name = "hostile_config_set_zeros";
+        node.send(json!({ "operation": name, "path": "a", "amount": amount }))
+    };
+    assert_eq!(send(10_000).await.unwrap_err().message, "Error::Conflict");
+    let error = send(100_000).await.unwrap_err();
+    let text = "was stopped: it exchanged more than 1000000 bytes with the host";
+    assert!(error.message.ends_with(text), "{error}");
+}
+
+#[tokio::test]
+async fn no_limit_on_time() {
+    let node = hostile(limits(|limits| {
+        limits.wall_clock = Duration::MAX;
+        limits.cpu = Duration::MAX;
+    }))
+    .await;
+    node.send(json!({ "operation": "hostile_echo" })).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_reply_must_be_json() {
     let node = hostile(Limits::default()).await;
@@ -212,6 +261,46 @@ async fn who_finds_no_place_in_time_is_told_so() {
         let error = sleeper.await.unwrap().unwrap_err();
         assert!(matches!(error.kind, ErrorKind::Failed | ErrorKind::Busy), "{error:?}");
     }
+}
+
+/// What it was asked for.
+#[derive(Clone, Default)]
+struct Asked(Arc<Mutex<Vec<usize>>>);
+
+impl Config for Asked {
+    fn get(&self, paths: Vec<KeyPath>) -> BoxFuture<'_, Result<Snapshot, ConfigError>> {
+        self.0.lock().unwrap().push(paths.len());
+        let values = vec![json!("x".repeat(100)); paths.len()];
+        Box::pin(async { Ok(Snapshot { revision: String::new(), values }) })
+    }
+
+    fn set(&self, _: String, changes: Vec<Change>) -> BoxFuture<'_, Result<String, ConfigError>> {
+        self.0.lock().unwrap().push(changes.len());
+        Box::pin(async { Ok(String::new()) })
+    }
+}
+
+#[tokio::test]
+async fn one_call_to_the_configuration_asks_for_little() {
+    let asked = Asked::default();
+    let mut grants = Grants::default();
+    grants.config.read = vec!["a".parse().unwrap()];
+    grants.config.write = grants.config.read.clone();
+    let plugin = ComponentSource::bytes(harper_tests::HOSTILE);
+    let builder = Host::builder().config(asked.clone());
+    let host = builder.plugin("hostile", plugin, grants, Limits::default()).build().await.unwrap();
+    let send = async |name: &str, amount: u64| {
+        let request = json!({ "operation": name, "path": "a", "amount": amount });
+        host.dispatch(&Caller::super_user("admin"), request).await
+    };
+    assert_eq!(send("hostile_config_get_again", 64).await, Ok(json!(64)));
+    assert_eq!(*asked.0.lock().unwrap(), [1], "one value, however often it is named");
+    assert_eq!(send("hostile_config_set_again", 64).await, Ok(json!("")));
+    for name in ["hostile_config_get_again", "hostile_config_set_again"] {
+        let error = send(name, 65).await.unwrap_err();
+        assert!(error.message.contains("in one call, and at most 64 are allowed"), "{error}");
+    }
+    assert_eq!(*asked.0.lock().unwrap(), [1, 64]);
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
 use super::{connection::Peer, reply::Refusal};
+use crate::json;
 
 /// A body up to this size is small: the number of connections alone bounds how many there are, and
 /// parsing one does not hold up others.
@@ -32,6 +33,30 @@ pub(super) struct Limits {
 
 /// Memory that large bodies share.
 pub(super) struct Memory(Arc<Semaphore>);
+
+/// Memory that what is built of bodies shares: it can take many times what their bytes take.
+pub(super) struct Built(Memory);
+
+impl Built {
+    pub(super) fn new(bytes: usize) -> Built {
+        Built(Memory::new(bytes))
+    }
+
+    /// The body as a JSON object, and the memory that was lent for it.
+    pub(super) async fn object(
+        self: &Arc<Built>,
+        bytes: Zeroizing<Vec<u8>>,
+    ) -> Result<(Map<String, Value>, Option<OwnedSemaphorePermit>), Refusal> {
+        let built = self.clone();
+        let (_, object) = work(bytes, move |bytes| {
+            let mut lent = None;
+            built.0.lend(&mut lent, json::built_size(bytes))?;
+            object(bytes).map(|object| (object, lent))
+        })
+        .await;
+        object
+    }
+}
 
 /// A body, and the memory that was lent for it: keep it for as long as what was made of it.
 pub(super) struct Received {
@@ -208,6 +233,20 @@ mod tests {
         }
         let deepest = format!("{{\"a\":{}{}}}", "[".repeat(126), "]".repeat(126));
         assert!(object(deepest.as_bytes()).is_ok());
+    }
+
+    // 2 MiB of it take a hundred.
+    #[tokio::test]
+    async fn what_is_built_shares_memory_and_gives_it_back() {
+        let built = Arc::new(Built::new(150 << 20));
+        let body = |objects| format!(r#"{{"a":[{}0]}}"#, r#"{"":0},"#.repeat(objects)).into_bytes();
+        let first = built.object(body(150_000).into()).await.unwrap();
+        let refused = built.object(body(150_000).into()).await.unwrap_err().into_response();
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(built.object(body(50).into()).await.unwrap().1.is_none(), "small ones need none");
+        drop(first);
+        built.object(body(150_000).into()).await.unwrap();
+        assert!(built.object(body(300_000).into()).await.is_err(), "more than there is");
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::{
     Config, auth,
-    body::{self, Limits, Memory},
+    body::{self, Built, Limits, Memory},
     connection::Peer,
     reply::{self, Refusal},
     tasks::Tasks,
@@ -27,6 +27,8 @@ const KNOWN: usize = 16;
 /// ...and from those who bring their credentials in the body, or none: they cannot take the others'
 /// share.
 const UNKNOWN: usize = 4;
+/// Bytes of JSON values, built of bodies, that are there at the same time.
+const BUILT: usize = 512 << 20;
 
 /// What all requests share.
 pub(super) struct Api {
@@ -35,6 +37,7 @@ pub(super) struct Api {
     limits: Limits,
     known: Memory,
     unknown: Memory,
+    built: Arc<Built>,
     pub(super) tasks: Tasks,
 }
 
@@ -43,7 +46,8 @@ impl Api {
         let limits = Limits { size: config.max_body_size, time: config.body_timeout };
         let memory = |bodies: usize| Memory::new(bodies.saturating_mul(limits.size));
         let (known, unknown) = (memory(KNOWN), memory(UNKNOWN));
-        Api { host, users, limits, known, unknown, tasks: Tasks::default() }
+        let built = Arc::new(Built::new(BUILT));
+        Api { host, users, limits, known, unknown, built, tasks: Tasks::default() }
     }
 
     pub(super) fn router(self: Arc<Api>) -> Router {
@@ -86,8 +90,7 @@ impl Api {
             event.user = printable(&caller.username);
             (caller, received)
         };
-        let (_, request) = body::work(received.bytes, body::object).await;
-        let mut request = request?;
+        let (mut request, lent) = self.built.object(received.bytes).await?;
         if !in_header {
             // In their places other operations have parameters of these names.
             request.shift_remove("username");
@@ -98,7 +101,7 @@ impl Api {
         let host = self.host.clone();
         let result = self.tasks.run(async move {
             let result = host.dispatch(&caller, Value::Object(request)).await;
-            drop(received.lent);
+            drop((received.lent, lent));
             result
         });
         Ok(result.await.map_err(|_| Refusal::internal())??)

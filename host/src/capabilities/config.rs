@@ -5,6 +5,7 @@ use wasmtime::Result;
 use wasmtime::component::{Accessor, HasSelf};
 
 use crate::capabilities::{BoxFuture, Call, KeyPath};
+use crate::json;
 use crate::wit::harper::plugin::config as wit;
 
 /// A configuration that plugins read and change.
@@ -74,32 +75,46 @@ impl From<ConfigError> for wit::Error {
     }
 }
 
+/// Paths of one `get`, and changes of one `set`. Each change is an edit of the whole file, under the
+/// lock that other writers wait for, and no limit of the call ends it.
+const MOST_AT_ONCE: usize = 64;
+
 type Answer<T> = Result<std::result::Result<T, wit::Error>>;
 
 impl wit::Host for Call {}
 
 impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
     async fn get(accessor: &Accessor<T, Self>, paths: Vec<String>) -> Answer<wit::Snapshot> {
-        let (config, paths) = accessor.with(|mut access| {
+        let (config, granted) = accessor.with(|mut access| {
             let call = access.get();
             call.meter.host_call(paths.iter().map(String::len).sum())?;
             let may_read = |path: &KeyPath| call.grants.config.may_read(path);
-            let paths = paths.iter().map(|path| granted(path, "read", may_read)).collect();
-            wasmtime::error::Ok((call.capabilities.config.clone(), paths))
+            let granted = few(paths.len(), "paths")
+                .and_then(|()| paths.iter().map(|path| granted(path, "read", may_read)).collect());
+            wasmtime::error::Ok((call.capabilities.config.clone(), granted))
         })?;
-        let paths: std::result::Result<Vec<_>, _> = paths;
-        let snapshot = match paths {
-            Ok(paths) => config.get(paths).await,
-            Err(denied) => return Ok(Err(denied)),
-        };
-        let snapshot = match snapshot {
+        let granted: std::result::Result<Vec<_>, _> = granted;
+        // A path that is named again costs a few bytes; its value, copied again, could cost gigabytes.
+        let mut distinct: Vec<KeyPath> = Vec::new();
+        let mut places = Vec::new();
+        for path in match granted {
+            Ok(granted) => granted,
+            Err(refused) => return Ok(Err(refused)),
+        } {
+            let known = distinct.iter().position(|known| *known == path);
+            places.push(known.unwrap_or(distinct.len()));
+            if known.is_none() {
+                distinct.push(path);
+            }
+        }
+        let snapshot = match config.get(distinct).await {
             Ok(snapshot) => snapshot,
             Err(error) => return Ok(Err(error.into())),
         };
-        let values: Vec<_> = snapshot.values.iter().map(Value::to_string).collect();
-        accessor
-            .with(|mut access| access.get().meter.bytes(values.iter().map(String::len).sum()))?;
-        Ok(Ok(wit::Snapshot { revision: snapshot.revision, values }))
+        let texts: Vec<_> = snapshot.values.iter().map(Value::to_string).collect();
+        let answered = || places.iter().filter_map(|&place| texts.get(place));
+        accessor.with(|mut access| access.get().meter.bytes(answered().map(String::len).sum()))?;
+        Ok(Ok(wit::Snapshot { revision: snapshot.revision, values: answered().cloned().collect() }))
     }
 
     async fn set(
@@ -111,19 +126,20 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
             let call = access.get();
             let bytes = changes.iter().map(|change| change.path.len() + change.value.len()).sum();
             call.meter.host_call(bytes)?;
+            call.meter
+                .at_once(changes.iter().map(|c| json::built_size(c.value.as_bytes())).sum())?;
             let may_write = |path: &KeyPath| call.grants.config.may_write(path);
-            let changes = changes
-                .iter()
-                .map(|change| {
-                    let path = granted(&change.path, "write", may_write)?;
-                    let value = serde_json::from_str(&change.value).map_err(|error| {
-                        wit::Error::InvalidRequest(format!(
-                            "The value for '{path}' is not JSON: {error}"
-                        ))
-                    })?;
-                    Ok(Change { path, value })
-                })
-                .collect();
+            let change = |change: &wit::Change| {
+                let path = granted(&change.path, "write", may_write)?;
+                let value = serde_json::from_str(&change.value).map_err(|error| {
+                    wit::Error::InvalidRequest(format!(
+                        "The value for '{path}' is not JSON: {error}"
+                    ))
+                })?;
+                Ok(Change { path, value })
+            };
+            let changes =
+                few(changes.len(), "changes").and_then(|()| changes.iter().map(change).collect());
             wasmtime::error::Ok((call.capabilities.config.clone(), changes))
         })?;
         let changes: std::result::Result<Vec<_>, _> = changes;
@@ -132,6 +148,14 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
             Err(refused) => Ok(Err(refused)),
         }
     }
+}
+
+fn few(number: usize, what: &str) -> std::result::Result<(), wit::Error> {
+    if number <= MOST_AT_ONCE {
+        return Ok(());
+    }
+    let text = format!("{number} {what} in one call, and at most {MOST_AT_ONCE} are allowed");
+    Err(wit::Error::InvalidRequest(text))
 }
 
 fn granted(

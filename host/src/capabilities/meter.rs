@@ -21,6 +21,8 @@ pub(crate) enum Exceeded {
     ExchangedBytes(usize),
     #[error("replied with more than {0} bytes")]
     ReplyBytes(usize),
+    #[error("replied with more values than fit into {0} bytes")]
+    ReplyValues(usize),
     #[error("recursed too deeply")]
     Stack,
 }
@@ -45,6 +47,14 @@ impl Meter {
             return Err(Exceeded::HostCalls(self.limits.host_calls));
         }
         self.bytes(bytes)
+    }
+
+    /// Bytes that one call to the host makes it hold meanwhile.
+    pub(crate) fn at_once(&self, bytes: usize) -> Result<(), Exceeded> {
+        if bytes > self.limits.exchanged_bytes {
+            return Err(Exceeded::ExchangedBytes(self.limits.exchanged_bytes));
+        }
+        Ok(())
     }
 
     /// Charges bytes that cross the border, in either direction.

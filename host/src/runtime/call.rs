@@ -1,6 +1,7 @@
 //! One call: a fresh store and instance, the budget around it, and nothing left behind.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::timeout_at;
@@ -11,7 +12,23 @@ use super::ticker::TICK;
 use super::{CallError, Plugin, Runtime};
 use crate::capabilities::{Call, Exceeded, Meter};
 use crate::dispatch::{Caller, Role};
+use crate::json;
 use crate::wit::exports::harper::plugin::operations;
+
+/// What is built of a reply takes up to so many times the bytes that the reply may have.
+const BUILT: usize = 16;
+
+fn length(reply: &Result<String, operations::Error>) -> usize {
+    match reply {
+        Ok(text)
+        | Err(
+            operations::Error::Invalid(text)
+            | operations::Error::Conflict(text)
+            | operations::Error::Failed(text)
+            | operations::Error::Other(text),
+        ) => text.len(),
+    }
+}
 
 /// What the store of a call holds.
 pub(crate) struct State {
@@ -35,7 +52,9 @@ impl Runtime {
             let (size, limit) = (request.len(), limits.request_bytes);
             return Err(CallError::RequestTooLarge { size, limit });
         }
-        let deadline = tokio::time::Instant::now() + limits.wall_clock;
+        // So far away that it is none, and not so far that no clock reaches it.
+        let wall_clock = limits.wall_clock.min(Duration::from_secs(1 << 30));
+        let deadline = tokio::time::Instant::now() + wall_clock;
         let place = timeout_at(deadline, self.places.acquire()).await;
         let Ok(Ok(_place)) = place else { return Err(CallError::Busy) };
         let _running = self.ticker.run();
@@ -59,11 +78,17 @@ impl Runtime {
         match reply {
             Err(_) => Err(CallError::Exceeded(Exceeded::WallClock(limits.wall_clock))),
             Ok(Err(trap)) => Err(trap.into()),
-            Ok(Ok(Err(refused))) => Err(CallError::Refused(refused)),
-            Ok(Ok(Ok(reply))) if reply.len() > limits.reply_bytes => {
+            Ok(Ok(reply)) if length(&reply) > limits.reply_bytes => {
                 Err(CallError::Exceeded(Exceeded::ReplyBytes(limits.reply_bytes)))
             }
-            Ok(Ok(Ok(reply))) => serde_json::from_str(&reply).map_err(CallError::NotJson),
+            Ok(Ok(Err(refused))) => Err(CallError::Refused(refused)),
+            Ok(Ok(Ok(reply))) => {
+                let most = limits.reply_bytes.saturating_mul(BUILT).max(BUILT << 10);
+                if json::built_size(reply.as_bytes()) > most {
+                    return Err(CallError::Exceeded(Exceeded::ReplyValues(most)));
+                }
+                serde_json::from_str(&reply).map_err(CallError::NotJson)
+            }
         }
     }
 

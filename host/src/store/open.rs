@@ -84,25 +84,46 @@ fn open(folder: &Path, path: &Path) -> Result<Store, OpenError> {
         move |source| OpenError::File { path, source }
     };
     make_folder(folder).map_err(failed(folder))?;
-    let fresh = !path.exists();
+    if !path.exists() {
+        create(folder, path)?;
+        // The file's own fsync does not cover its name.
+        File::open(folder).and_then(|f| f.sync_all()).map_err(failed(folder))?;
+    }
     let file = make_file(path).map_err(failed(path))?;
-    let opened = FileBackend::new(file)
-        .and_then(|file| Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(file));
-    let database = match opened {
+    let database = match database(file) {
         Ok(database) => database,
         Err(DatabaseError::DatabaseAlreadyOpen) => {
             return Err(OpenError::InUse { path: path.into() });
         }
         Err(e) => return Err(broken(path)(e)),
     };
-    if fresh {
-        // The file's own fsync does not cover its name.
-        File::open(folder).and_then(|f| f.sync_all()).map_err(failed(folder))?;
-    }
     match prepare(&database).map_err(broken(path))? {
         Some(SCHEMA) => Ok(Store(Arc::new(database))),
         Some(found) if found > SCHEMA => Err(OpenError::Newer { path: path.into(), found }),
         _ => Err(OpenError::Foreign { path: path.into() }),
+    }
+}
+
+fn database(file: File) -> Result<Database, DatabaseError> {
+    Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(FileBackend::new(file)?)
+}
+
+/// Makes the file whole under another name first: a start that is killed halfway must not leave one
+/// that no later start can read.
+fn create(folder: &Path, path: &Path) -> Result<(), OpenError> {
+    let failed = |source| OpenError::File { path: path.to_path_buf(), source };
+    let new = tempfile::Builder::new().prefix(".harper.redb.new-").tempfile_in(folder);
+    let new = new.map_err(failed)?;
+    let file = new.as_file().try_clone().map_err(failed)?;
+    let database = database(file).map_err(broken(path))?;
+    prepare(&database).map_err(broken(path))?;
+    drop(database);
+    match new.persist_noclobber(path) {
+        // Another process was first: its file is opened, or found in use.
+        Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(failed(error.error))
+        }
+        _ => Ok(()),
     }
 }
 

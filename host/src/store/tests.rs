@@ -63,6 +63,26 @@ async fn a_change_is_whole_or_not_at_all() {
     assert!(store.remove_user("bob").await.unwrap() && !store.remove_user("bob").await.unwrap());
 }
 
+/// As a start would that is killed before its first commit: what it has begun has another name.
+#[test]
+fn the_file_has_its_name_only_once_it_is_whole() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("database");
+    let file = folder.join("harper.redb");
+    fs::create_dir(&folder).unwrap();
+    std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            while !file.exists() {
+                std::hint::spin_loop();
+            }
+            fs::read(&file).unwrap()
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        scope.spawn(move || runtime.block_on(Store::open(root.path())).map(drop).unwrap());
+        assert!(watcher.join().unwrap().starts_with(b"redb"), "from its first moment on");
+    });
+}
+
 #[tokio::test]
 async fn one_process_at_a_time() {
     let root = tempfile::tempdir().unwrap();

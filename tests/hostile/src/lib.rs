@@ -33,7 +33,15 @@ const NAMES: &[&str] = &[
     "reply_deep_json",
     "sleep",
     "config_get",
+    "config_get_again",
+    "config_get_together",
     "config_set",
+    "config_set_again",
+    "config_set_zeros",
+    "fill_memory",
+    "log_lines",
+    "refuse_bytes",
+    "reply_zeros",
     "remember",
 ];
 
@@ -90,6 +98,49 @@ impl Guest for Hostile {
                     Err(error) => Err(Error::Failed(format!("{error:?}"))),
                 };
             }
+            // The same path, so many times in one call.
+            "config_get_again" => {
+                return match config::get(vec![text("path"); size]).await {
+                    Ok(snapshot) => Ok(snapshot.values.len().to_string()),
+                    Err(error) => Err(Error::Failed(format!("{error:?}"))),
+                };
+            }
+            "config_get_together" => {
+                let gets: Vec<_> =
+                    (0..amount).map(|_| Box::pin(config::get(vec![text("path")]))).collect();
+                for get in gets {
+                    drop(get.await);
+                }
+            }
+            "config_set_again" => {
+                let change = |n: usize| config::Change { path: text("path"), value: n.to_string() };
+                let changes: Vec<_> = (0..size).map(change).collect();
+                return match config::set(text("revision"), changes).await {
+                    Ok(revision) => Ok(json!(revision).to_string()),
+                    Err(error) => Err(Error::Failed(format!("{error:?}"))),
+                };
+            }
+            "config_set_zeros" => {
+                let value = zeros(size);
+                let change = config::Change { path: text("path"), value };
+                return match config::set(text("revision"), vec![change]).await {
+                    Ok(revision) => Ok(json!(revision).to_string()),
+                    Err(error) => Err(Error::Failed(format!("{error:?}"))),
+                };
+            }
+            // One instruction each, however many bytes.
+            "fill_memory" => {
+                let mut memory = vec![0u8; 64 << 20];
+                for n in 0..amount {
+                    black_box(&mut memory).fill(n as u8);
+                }
+            }
+            "log_lines" => {
+                let line = "\u{1b}".repeat(4096);
+                (0..amount).for_each(|_| log::write(log::Level::Info, &line));
+            }
+            "refuse_bytes" => return Err(Error::Failed("x".repeat(size))),
+            "reply_zeros" => return Ok(zeros(size)),
             "remember" => {
                 static CALLS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
                 return Ok(CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_string());
@@ -98,6 +149,11 @@ impl Guest for Hostile {
         }
         Ok("null".into())
     }
+}
+
+/// A list of so many zeros, as JSON.
+fn zeros(amount: usize) -> String {
+    format!("[{}0]", "0,".repeat(amount.saturating_sub(1)))
 }
 
 fn recurse(depth: u64) -> u64 {

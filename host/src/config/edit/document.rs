@@ -17,7 +17,14 @@ impl Document {
         let tree = Tree::read(source)?;
         let yaml: Yaml = serde_yaml::from_str(source.0).map_err(|error| {
             let at = error.location().map_or((1, 1), |at| (at.line(), at.column()));
-            EditError::Syntax { line: at.0, column: at.1, message: error.to_string() }
+            // It quotes a value that does not fit its tag, and callers who may not read it would.
+            let message = match error.to_string() {
+                text if text.contains("invalid value: ") => {
+                    "a value is not what its tag says".to_owned()
+                }
+                text => text,
+            };
+            EditError::Syntax { line: at.0, column: at.1, message }
         })?;
         let json = to_json(&yaml);
         Ok(Document { tree, yaml, json })

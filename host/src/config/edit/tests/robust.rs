@@ -51,6 +51,16 @@ fn alias_bombs_are_an_error() {
     }
 }
 
+/// Callers read the errors, and plugins that may not read these values.
+#[test]
+fn errors_quote_no_values() {
+    for text in ["password: !!int s3cret\n", "a:\n  - password: !!bool s3cret\n", "!!float s3cret"]
+    {
+        let error = parse(text).unwrap_err().to_string();
+        assert!(error.contains("not valid YAML") && !error.contains("s3cret"), "{error}");
+    }
+}
+
 /// Cuts and random changes of all cases: what comes back reads as it should, or is refused.
 #[test]
 fn damaged_documents_do_no_harm() {
