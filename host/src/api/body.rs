@@ -35,11 +35,14 @@ pub(super) struct Limits {
 pub(super) struct Memory(Arc<Semaphore>);
 
 /// Memory that what is built of bodies shares: it can take many times what their bytes take.
-pub(super) struct Built(Memory);
+pub(super) struct Built {
+    memory: Memory,
+    bytes: usize,
+}
 
 impl Built {
     pub(super) fn new(bytes: usize) -> Built {
-        Built(Memory::new(bytes))
+        Built { memory: Memory::new(bytes), bytes }
     }
 
     /// The body as a JSON object, and the memory that was lent for it.
@@ -49,8 +52,12 @@ impl Built {
     ) -> Result<(Map<String, Value>, Option<OwnedSemaphorePermit>), Refusal> {
         let built = self.clone();
         let (_, object) = work(bytes, move |bytes| {
-            let mut lent = None;
-            built.0.lend(&mut lent, json::built_size(bytes))?;
+            let (mut lent, size) = (None, json::built_size(bytes));
+            if size > built.bytes {
+                let text = "The request body holds too many values";
+                return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text));
+            }
+            built.memory.lend(&mut lent, size)?;
             object(bytes).map(|object| (object, lent))
         })
         .await;
@@ -246,7 +253,8 @@ mod tests {
         assert!(built.object(body(50).into()).await.unwrap().1.is_none(), "small ones need none");
         drop(first);
         built.object(body(150_000).into()).await.unwrap();
-        assert!(built.object(body(300_000).into()).await.is_err(), "more than there is");
+        let refused = built.object(body(300_000).into()).await.unwrap_err().into_response();
+        assert_eq!(refused.status(), StatusCode::PAYLOAD_TOO_LARGE, "more than there is");
     }
 
     #[tokio::test]
