@@ -1,4 +1,6 @@
 # What to type. The README explains.
+#
+# No target selects packages with -p: cargo would see other features, and build wasmtime once more.
 .PHONY: setup build run test lint component
 
 # What a build needs beside Rust; does nothing when it is there.
@@ -10,11 +12,11 @@ build: setup
 
 # A node, and the document's requests played against it. Serves on until Ctrl-C on a terminal.
 run: build
-	@cargo run --quiet --package harper-host --example tour
+	@cargo run --quiet --example tour
 
 test: setup
 	cargo test --workspace
-	cargo run --quiet --package harper-host --example embed
+	cargo run --quiet --example embed
 
 lint: setup
 	cargo fmt --all --check

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 dist=target/dist
 rm -rf "$dist"
 mkdir -p "$dist/wit"
-cargo run --quiet --package harper-host --example component -- "$dist/clustering.wasm"
+cargo run --quiet --example component -- "$dist/clustering.wasm"
 cp wit/*.wit "$dist/wit/"
 cp LICENSE "$dist/"
 printf 'The component and its WIT are in %s:\n' "$dist"
