@@ -6,7 +6,7 @@ use wasmtime::{Config, Engine, Result};
 /// The settings that compiled code depends on.
 pub(crate) fn config() -> Config {
     let mut config = Config::new();
-    // A guest that loops is interrupted, and yields to other calls before that (`budget.rs`).
+    // A guest that loops is interrupted, and yields to other calls before that (`call.rs`).
     config.epoch_interruption(true);
     // A trap's backtrace names the guest's functions in the log.
     config.wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16));
