@@ -1,7 +1,7 @@
 # What to type. The README explains.
 #
 # No target selects packages with -p: cargo would see other features, and build wasmtime once more.
-.PHONY: setup build run test lint component
+.PHONY: setup build run test lint component bench
 
 # What a build needs beside Rust; does nothing when it is there.
 setup:
@@ -25,3 +25,10 @@ lint: setup
 # The component and its WIT, for hosts of your own: target/dist/.
 component: setup
 	@scripts/component.sh
+
+# What the host costs, against bare versions of the same, as a table. CHECK=1 fails when a floor is
+# missed; ONLY="dispatch start" measures only these. The first one takes some ten minutes: nothing
+# is built in the release profile yet. For figures that can be compared nothing else should run.
+bench: setup
+	cargo build --release
+	cargo bench --workspace --bench bench -- $(if $(CHECK),--check) $(ONLY)

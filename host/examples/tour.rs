@@ -50,7 +50,8 @@ fn main() -> Result<()> {
     clustering.for_each(|line| println!("  {line}"));
 
     if stdin().is_terminal() && stdout().is_terminal() {
-        println!("\nThe node serves on. Ctrl-C ends it. Try:\n");
+        println!("\nThe node serves on. Ctrl-C ends it. Ask it from another terminal:\n");
+        println!("  {} cluster_get_routes --rootpath {}\n", program()?.display(), root.display());
         println!(
             "  curl -u admin:{} -H 'Content-Type: application/json' {} \\\n    \
              -d '{{\"operation\": \"cluster_get_routes\"}}'",
@@ -66,6 +67,11 @@ fn target() -> Result<PathBuf> {
     Ok(std::env::current_exe()?.ancestors().nth(3).ok_or("there is no target folder")?.to_owned())
 }
 
+/// The command line, in its `debug`.
+fn program() -> Result<PathBuf> {
+    Ok(target()?.join("debug").join("harper-host"))
+}
+
 struct Node {
     process: Child,
     url: String,
@@ -77,8 +83,7 @@ impl Node {
         let mut random = [0; 9];
         getrandom::fill(&mut random)?;
         let password = Base64::encode_string(&random).replace(['+', '/'], "x");
-        let program = target()?.join("debug").join("harper-host");
-        let process = Command::new(program)
+        let process = Command::new(program()?)
             .args(["run", "--rootpath"])
             .arg(root)
             .env("HDB_ADMIN_USERNAME", "admin")

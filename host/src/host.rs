@@ -3,14 +3,19 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde_json::Value;
+use prometheus_client::registry::Registry;
+use serde_json::{Map, Value};
 
+use crate::audit::AuditLog;
 use crate::capabilities::{
-    Capabilities, Clock, Config, Grants, KeyPattern, Log, SystemClock, TracingLog,
+    Capabilities, Clock, Config, Counted, Grants, KeyPattern, Log, SystemClock, TracingLog,
 };
 use crate::config::{ConfigFile, FileError};
 use crate::dispatch::{Caller, Dispatch, Error, Native};
+use crate::metrics::{self, Metrics};
+use crate::operations;
 use crate::runtime::{ComponentSource, Limits, LoadError, Operation, Runtime};
+use crate::users::Users;
 
 /// Performs operations: the clustering plugin's, and those of plugins that were added.
 ///
@@ -39,6 +44,21 @@ impl Host {
         self.dispatch.dispatch(caller, request).await
     }
 
+    /// What was counted so far, as OpenMetrics text for Prometheus.
+    pub fn metrics(&self) -> String {
+        metrics::text(&[self.registry()])
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        self.dispatch.metrics().registry()
+    }
+
+    /// Whether the operation that `request` names may change anything; of one that there is not, no
+    /// more is known than that it will be refused.
+    pub(crate) fn may_change(&self, request: &Map<String, Value>) -> bool {
+        self.dispatch.may_change(request)
+    }
+
     /// All operations, in the order of their names.
     pub fn operations(&self) -> impl Iterator<Item = &Operation> {
         self.dispatch.operations()
@@ -50,6 +70,9 @@ impl Host {
 pub struct HostBuilder {
     root_path: Option<PathBuf>,
     config: Option<Arc<dyn Config>>,
+    config_file: Option<ConfigFile>,
+    users: Option<Users>,
+    audit: Option<AuditLog>,
     log: Option<Arc<dyn Log>>,
     clock: Option<Arc<dyn Clock>>,
     plugins: Vec<PluginToLoad>,
@@ -95,6 +118,25 @@ impl HostBuilder {
     /// A configuration of your own, instead of the file.
     pub fn config(mut self, config: impl Config) -> Self {
         self.config = Some(Arc::new(config));
+        self
+    }
+
+    /// The configuration file, opened; with it come the operations `get_configuration` and
+    /// `set_configuration`.
+    pub fn config_file(mut self, file: ConfigFile) -> Self {
+        self.config_file = Some(file);
+        self
+    }
+
+    /// The node's users; with them come the operations that manage them.
+    pub fn users(mut self, users: Users) -> Self {
+        self.users = Some(users);
+        self
+    }
+
+    /// Where operations that change something are written down.
+    pub fn audit(mut self, audit: AuditLog) -> Self {
+        self.audit = Some(audit);
         self
     }
 
@@ -145,22 +187,32 @@ impl HostBuilder {
 
     /// Makes the host: loads the clustering plugin and the others.
     pub async fn build(self) -> Result<Host, BuildError> {
-        let config = match (self.config, &self.root_path) {
-            (Some(config), _) => config,
-            (None, Some(folder)) => {
-                Arc::new(ConfigFile::open(folder.join(crate::config::FILE_NAME))?)
+        let file = match (self.config_file, &self.config, &self.root_path) {
+            (Some(file), ..) => Some(file),
+            (None, None, Some(folder)) => {
+                Some(ConfigFile::open(folder.join(crate::config::FILE_NAME))?)
             }
-            (None, None) => return Err(BuildError::NoConfig),
+            _ => None,
         };
+        let of_file = || file.clone().map(|file| Arc::new(file) as Arc<dyn Config>);
+        let config = self.config.or_else(of_file).ok_or(BuildError::NoConfig)?;
+        let metrics = Arc::new(Metrics::new());
+        let config: Arc<dyn Config> =
+            Arc::new(Counted { config, writes: metrics.config_writes.clone() });
+        let mut native = self.users.as_ref().map(operations::of_users).unwrap_or_default();
+        if let Some(file) = &file {
+            native.extend(operations::of_configuration(file, config.clone()));
+        }
+        native.extend(self.operations);
         let capabilities = Capabilities {
             config,
             log: self.log.unwrap_or_else(|| Arc::new(TracingLog)),
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::default())),
         };
         let cache = self.root_path.map(|folder| folder.join("cache").join("components"));
-        let runtime = Runtime::new(capabilities, cache)
+        let runtime = Runtime::new(capabilities, metrics.clone(), cache)
             .map_err(|error| BuildError::Runtime(format!("{error:#}")))?;
-        let mut dispatch = Dispatch::new(runtime);
+        let mut dispatch = Dispatch::new(runtime, metrics, self.audit);
         let clustering = PluginToLoad {
             name: "clustering".into(),
             source: ComponentSource::clustering(),
@@ -171,7 +223,7 @@ impl HostBuilder {
             let PluginToLoad { name, source, grants, limits } = plugin;
             dispatch.load(&name, source, grants, limits).await?;
         }
-        for (operation, native) in self.operations {
+        for (operation, native) in native {
             dispatch.add_native(operation, native).map_err(BuildError::TwoOperations)?;
         }
         Ok(Host { dispatch: Arc::new(dispatch) })

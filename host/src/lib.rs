@@ -27,12 +27,42 @@
 //! Every capability is a trait ([`Config`], [`Log`], [`Clock`]) that the builder takes an
 //! implementation of: `examples/embed.rs` brings its own configuration.
 //!
+//! # Serving the API
+//!
+//! As `harper-host run` does: by HTTP or HTTPS, as the configuration says, and on a Unix socket.
+//!
+//! ```
+//! use harper_host::config::{self, ConfigFile};
+//! use harper_host::{Host, api, store::Store, users::Users};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let folder = folder.path();
+//! # std::fs::write(folder.join(config::FILE_NAME), "operationsApi: { network: { port: 0 } }")?;
+//! # let stop = std::future::ready(());
+//! let file = ConfigFile::open(folder.join(config::FILE_NAME))?;
+//! let settings = file.settings()?;
+//! let users = Users::open(Store::open(folder).await?, settings.cache_ttl);
+//! let host = Host::builder().root_path(folder).config_file(file).users(users.clone()).build().await?;
+//!
+//! let config = api::Config::from(&settings).in_folder(folder);
+//! let server = api::Server::bind(config, host, users).await?;
+//! println!("ready at {}", server.addresses());
+//! // Until `stop` resolves and running requests have been answered.
+//! server.serve(stop).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Layout
 //!
 //! | folder | what it is for |
 //! | --- | --- |
-//! | `api/` | the operations API over HTTP |
+//! | `api/` | the operations API over HTTP, HTTPS and a Unix socket |
+//! | `operations/` | operations of the host's own |
 //! | `dispatch/` | from an operation's JSON to whoever performs it |
+//! | `audit/` | who changed what, and when |
 //! | `runtime/` | components: an engine, limits, one fresh instance a call |
 //! | `capabilities/` | what plugins may use, one file a WIT interface, each behind a grant |
 //! | `config/` | the file `harperdb-config.yaml`, and the settings in it |
@@ -42,21 +72,26 @@
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod api;
+pub mod audit;
 mod capabilities;
 pub mod config;
+mod describe;
 mod dispatch;
 mod host;
 mod json;
+mod metrics;
+pub mod operations;
 mod runtime;
 pub mod store;
 pub mod users;
 mod wit;
 
 pub use capabilities::{
-    BoxFuture, Capabilities, Change, Clock, Config, ConfigError, ConfigGrants, Entry, GrantError,
-    Grants, KeyPath, KeyPattern, Level, Log, Snapshot, SystemClock, TracingLog,
+    BoxFuture, Capabilities, Change, Clock, Config, ConfigError, ConfigGrants, Durable, Entry,
+    GrantError, Grants, KeyPath, KeyPattern, Level, Log, Snapshot, SystemClock, TracingLog,
 };
-pub use dispatch::{Caller, Error, ErrorKind, Role};
+pub use describe::describe;
+pub use dispatch::{Caller, Error, ErrorKind, Origin, Role};
 pub use host::{BuildError, Host, HostBuilder};
 pub use runtime::{ComponentSource, Limits, LimitsError, LoadError, Operation};
 

@@ -1,4 +1,4 @@
-//! The host's program: `harper-host run --rootpath DIR`.
+//! The program: `harper-host run` is a node, `harper-host OPERATION` asks one.
 
 mod cli;
 

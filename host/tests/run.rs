@@ -5,12 +5,17 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64ct::{Base64, Encoding};
 use rustix::process::{Pid, Signal, kill_process};
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject};
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 /// Nothing here takes longer.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -36,17 +41,41 @@ fn with_admin(root: &Path) -> Command {
     command
 }
 
-/// A running node, killed when the test is over.
-struct Node(Option<Child>, String);
+/// The whole reply to one request on this connection.
+fn ask(mut stream: impl Read + Write, headers: &str, body: &str) -> String {
+    write!(
+        stream,
+        "POST / HTTP/1.1\r\nHost: node\r\n{headers}Content-Type: application/json\r\n\
+         Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    reply
+}
+
+fn ask_by_socket(root: &Path, body: &str) -> String {
+    let stream = UnixStream::connect(root.join("operations-server")).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    ask(stream, "", body)
+}
+
+/// A running node, with the address that it printed and its scheme; killed when the test is over.
+struct Node(Option<Child>, String, &'static str);
 
 impl Node {
     fn start(mut command: Command) -> Self {
-        let mut node = Self(Some(command.spawn().unwrap()), String::new());
+        let mut node = Self(Some(command.spawn().unwrap()), String::new(), "");
         let output = node.0.as_mut().unwrap().stdout.take().unwrap();
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("harper-host is ready at http://");
-        node.1 = address.unwrap_or_else(|| panic!("{line:?}")).to_owned();
+        let url = line.trim().strip_prefix("harper-host is ready at ");
+        let schemes = ["http://", "https://", "unix:"];
+        let found =
+            schemes.into_iter().find_map(|scheme| Some((scheme, url?.strip_prefix(scheme)?)));
+        let (scheme, address) = found.unwrap_or_else(|| panic!("{line:?}"));
+        (node.1, node.2) = (address.to_owned(), scheme);
         node
     }
 
@@ -58,17 +87,7 @@ impl Node {
 
     fn ask(&self, login: &str, body: &str) -> String {
         let login = Base64::encode_string(login.as_bytes());
-        let mut stream = self.connect();
-        write!(
-            stream,
-            "POST / HTTP/1.1\r\nHost: node\r\nAuthorization: Basic {login}\r\nContent-Type: \
-             application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .unwrap();
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply).unwrap();
-        reply
+        ask(self.connect(), &format!("Authorization: Basic {login}\r\n"), body)
     }
 
     fn signal(&self, signal: Signal) {
@@ -100,14 +119,27 @@ impl Drop for Node {
     }
 }
 
-/// A start that must fail: its exit code is 1, and this is its last word.
-fn refusal(mut command: Command) -> String {
+/// A start that must fail: its exit code is 1, and this is its last word. Once the log runs, that
+/// is an event in it.
+fn refusal(command: Command) -> String {
+    let line = last_line(command);
+    match serde_json::from_str::<serde_json::Value>(&line) {
+        Ok(event) => {
+            assert_eq!(event["level"], "ERROR");
+            format!("harper-host: {}", event["message"].as_str().unwrap())
+        }
+        Err(_) => line,
+    }
+}
+
+fn last_line(mut command: Command) -> String {
     let Output { status, stdout, stderr } = command.output().unwrap();
     assert_eq!((status.code(), stdout), (Some(1), vec![]));
     let stderr = String::from_utf8(stderr).unwrap();
     stderr.lines().last().unwrap().to_owned()
 }
 
+// covers: cli.run.foreground, cli.run.ready, cli.run.stop
 #[test]
 fn a_node_from_its_first_start_to_its_end() {
     let folder = tempfile::tempdir().unwrap();
@@ -144,6 +176,28 @@ fn a_node_from_its_first_start_to_its_end() {
     assert_eq!(node.ended().0, Some(0));
 }
 
+// covers: configuration.unknown-keys
+#[test]
+fn what_a_start_does_not_use_is_said_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(with_admin(folder.path()));
+    node.signal(Signal::TERM);
+    let (_, log) = node.ended();
+    assert!(!log.contains("mean nothing here") && !log.contains("not used now"), "{log}");
+    let file = folder.path().join("harperdb-config.yaml");
+    let text =
+        fs::read_to_string(&file).unwrap() + "\nrootPath: /srv\nauthentcation:\n  cacheTTL: 1\n";
+    fs::write(&file, &text).unwrap();
+    let node = Node::start(with_admin(folder.path()));
+    node.signal(Signal::TERM);
+    let (_, log) = node.ended();
+    let unknown = "harperdb-config.yaml has keys that mean nothing here: rootPath, authentcation \
+                   (did you mean authentication?)";
+    assert_eq!(log.matches(unknown).count(), 1, "{log}");
+    assert!(log.contains("are for the first start, and are not used now"), "{log}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), text);
+}
+
 #[test]
 fn there_is_no_default_password() {
     let folder = tempfile::tempdir().unwrap();
@@ -159,6 +213,96 @@ fn there_is_no_default_password() {
     }
 }
 
+#[test]
+fn once_the_log_runs_every_line_is_one_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let event = last_line(command(folder.path()));
+    let event: serde_json::Value = serde_json::from_str(&event).unwrap();
+    assert!(event["timestamp"].is_string() && event["level"] == "ERROR", "{event}");
+
+    fs::write(folder.path().join("harperdb-config.yaml"), "logging: { level: loud }").unwrap();
+    assert!(last_line(command(folder.path())).starts_with("harper-host: "));
+}
+
+/// Also after an end that left the socket behind.
+#[test]
+fn the_socket_needs_no_login() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let socket = root.join("operations-server");
+    let node = Node::start(with_admin(root));
+    let get = r#"{"operation":"cluster_get_routes"}"#;
+    let reply = ask_by_socket(root, get);
+    assert!(reply.ends_with(r#"{"hub":[],"leaf":[]}"#), "{reply}");
+    node.signal(Signal::KILL);
+    assert_eq!(node.ended().0, None);
+    assert!(socket.exists());
+
+    let node = Node::start(command(root));
+    assert!(ask_by_socket(root, get).starts_with("HTTP/1.1 200 "));
+    node.signal(Signal::TERM);
+    let (code, log) = node.ended();
+    assert!(code == Some(0) && !socket.exists());
+    assert!(log.contains(&format!(r#""socket":"{}""#, socket.display())), "{log}");
+
+    fs::write(&socket, "").unwrap();
+    let text = refusal(command(root));
+    assert!(text.contains("operations-server is no socket"), "{text}");
+}
+
+// covers: http.ready-line
+#[test]
+fn https_alone_and_then_no_port_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let mut command = with_admin(root);
+    command.env("OPERATIONSAPI_NETWORK_PORT", "null").env("OPERATIONSAPI_NETWORK_SECUREPORT", "0");
+    let node = Node::start(command);
+    assert_eq!(node.2, "https://");
+    let mut roots = RootCertStore::empty();
+    let own = root.join("keys").join("self-signed-certificate.pem");
+    roots.add(CertificateDer::from_pem_file(own).unwrap()).unwrap();
+    let client = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = "localhost".try_into().unwrap();
+    let tls = ClientConnection::new(Arc::new(client), name).unwrap();
+    let login = Base64::encode_string(format!("admin:{PASSWORD}").as_bytes());
+    let get = r#"{"operation":"cluster_get_routes"}"#;
+    let stream = StreamOwned::new(tls, node.connect());
+    let reply = ask(stream, &format!("Authorization: Basic {login}\r\n"), get);
+    assert!(reply.ends_with(r#"{"hub":[],"leaf":[]}"#), "{reply}");
+    node.signal(Signal::TERM);
+    let (code, log) = node.ended();
+    assert_eq!(code, Some(0));
+    assert!(log.contains(r#""https":"127.0.0.1:"#) && !log.contains(r#""http":"#), "{log}");
+
+    let mut command = self::command(root);
+    command.env("OPERATIONSAPI_NETWORK_PORT", "null");
+    let node = Node::start(command);
+    let socket = root.join("operations-server");
+    assert_eq!((node.2, node.1.as_str()), ("unix:", socket.to_str().unwrap()));
+    assert!(ask_by_socket(root, get).starts_with("HTTP/1.1 200 "));
+    node.signal(Signal::TERM);
+    assert!(node.ended().1.contains("the Unix socket is the only way in"));
+
+    let mut command = self::command(root);
+    command.env("OPERATIONSAPI_NETWORK_SECUREPORT", "0").env("TLS_CERTIFICATE", "mine.pem");
+    let text = refusal(command);
+    assert!(text.contains("belong together, and tls.privateKey is null"), "{text}");
+    let mut command = self::command(root);
+    command.env("OPERATIONSAPI_NETWORK_SECUREPORT", "0");
+    command.env("TLS_CERTIFICATE", "mine.pem").env("TLS_PRIVATEKEY", "mine.pem");
+    let path = root.join("mine.pem");
+    let missing = "cannot be read: No such file or directory (os error 2)";
+    let text = refusal(command);
+    let expected = format!("tls.certificate: {} {missing}", path.display());
+    assert!(text.contains(&expected), "{text}");
+}
+
+// covers: cli.run.second-signal
 #[test]
 fn a_second_signal_ends_it_at_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -206,7 +350,7 @@ fn starts_that_cannot_be() {
     let mut beyond = with_admin(other.path());
     beyond.env("OPERATIONSAPI_NETWORK_HOST", "0.0.0.0");
     let text = refusal(beyond);
-    assert!(text.contains("operationsApi.network.allowPlaintext"), "{text}");
+    assert!(text.contains("operationsApi.network.securePort for TLS"), "{text}");
 
     let mut routes = with_admin(other.path());
     routes.env("CLUSTERING_HUBSERVER_CLUSTER_NETWORK_ROUTES", "[]");

@@ -48,6 +48,9 @@ impl Config for Fake {
         if expected != self.revision.get().to_string() {
             return Err(ConfigError::Conflict);
         }
+        if changes.is_empty() {
+            return Ok(());
+        }
         for change in changes {
             self.config.borrow_mut().insert(change.path.into(), change.value.clone());
         }

@@ -35,6 +35,10 @@ pub struct Operation {
     pub name: &'static str,
     /// Whether only a super_user may call it.
     pub super_user: bool,
+    /// Whether it may change anything.
+    pub changes: bool,
+    /// What follows, for an operation that takes something away.
+    pub warning: Option<&'static str>,
     /// One line for a list of operations.
     pub help: &'static str,
     /// The JSON schema of the request body.
@@ -61,6 +65,9 @@ pub async fn handle(host: &impl Capabilities, request: &Request) -> Result<Value
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use serde_json::json;
 
     use super::*;
@@ -82,6 +89,16 @@ mod tests {
             let schema = (operation.schema)();
             assert_eq!(schema["properties"]["operation"]["const"], operation.name);
             assert!(schema["required"].as_array().unwrap().contains(&json!("operation")));
+        }
+    }
+
+    #[test]
+    fn every_example_is_the_documents_request() {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden");
+        for operation in OPERATIONS {
+            let file = golden.join(operation.name).join("document-example/request.json");
+            let request: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+            assert_eq!((operation.schema)()["examples"], json!([request]), "{}", operation.name);
         }
     }
 }

@@ -236,9 +236,7 @@ impl RouteLists {
                 .filter(|(before, after)| before != after)
                 .map(|(_, after)| Change { path: after.path, value: after.to_value() })
                 .collect();
-            if changes.is_empty() {
-                return Ok(result);
-            }
+            // Without a change also: what was read may be what another writer is about to lose.
             match host.set(&revision, &changes).await {
                 Ok(()) => return Ok(result),
                 Err(ConfigError::Conflict) => pause(host, began).await,
@@ -291,20 +289,22 @@ async fn pause(clock: &impl Clock, attempt_began: Duration) {
     clock.sleep(longest.mul_f64(chance)).await;
 }
 
-/// The JSON schema of `routes` in a request.
-pub fn routes_schema() -> Value {
+/// The JSON schema of `routes` in a request, where they mean this.
+pub fn routes_schema(description: &str) -> Value {
     json!({
         "type": "array",
+        "description": description,
         "items": {
             "type": "object",
             "required": ["host", "port"],
             "properties": {
                 "host": {
                     "type": "string",
-                    "description": "A host name, an IPv4 or an IPv6 address",
+                    "description": "The remote instance: a host name, an IPv4 or an IPv6 address",
                 },
                 "port": {
-                    "description": "The clustering port of the remote instance",
+                    "description": "Its clustering port, mostly that of \
+                                    clustering.hubServer.cluster.network.port there",
                     "anyOf": [
                         { "type": "integer", "minimum": 1, "maximum": 65535 },
                         { "type": "string", "pattern": "^[0-9]+$" },
@@ -434,6 +434,13 @@ mod tests {
         let reply = host.send(request.clone()).unwrap();
         assert_eq!((&reply["set"], host.writes.get()), (&request["routes"], 1));
         assert!(host.slept.get() > Duration::ZERO, "it pauses between attempts");
+
+        // What stands there already may be what another writer is about to lose.
+        host.conflicts.set(3);
+        host.slept.set(Duration::ZERO);
+        let reply = host.send(request.clone()).unwrap();
+        assert_eq!((&reply["skipped"], host.writes.get()), (&request["routes"], 1));
+        assert!(host.slept.get() > Duration::ZERO, "it has read again");
 
         host.config.borrow_mut().clear();
         host.conflicts.set(u32::MAX);

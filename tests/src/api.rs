@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::Context;
 use harper_host::Host;
 use harper_host::api::{Config, Server};
-use harper_host::config::{ConfigFile, FILE_NAME, Settings};
+use harper_host::audit::AuditLog;
+use harper_host::config::{ConfigFile, FILE_NAME};
 use harper_host::store::Store;
 use harper_host::users::Users;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -29,14 +30,16 @@ pub struct ApiNode {
 
 impl ApiNode {
     /// Starts a node in `root`, where its configuration file is, with the users that are in its
-    /// database there. Of the file's settings for the API it takes the limit on bodies.
+    /// database there. The port is a free one, whatever the file says.
     pub async fn start(root: &Path) -> anyhow::Result<Self> {
-        let settings = Settings::read(&ConfigFile::open(root.join(FILE_NAME))?.document()?)?;
-        let host = Host::builder().root_path(root).build().await?;
+        let settings = ConfigFile::open(root.join(FILE_NAME))?.settings()?;
         let users = Users::open(Store::open(root).await?, settings.cache_ttl);
-        let config = Config { port: 0, max_body_size: settings.max_body_size, ..Config::default() };
-        let server = Server::bind(config, host, users)?;
-        let address = server.local_addr();
+        let audit = AuditLog::open(root, settings.audit_max_size, settings.audit_max_files)?;
+        let host =
+            Host::builder().root_path(root).users(users.clone()).audit(audit).build().await?;
+        let config = Config { port: Some(0), ..Config::from(&settings) };
+        let server = Server::bind(config, host, users).await?;
+        let address = server.addresses().http.context("it serves HTTP")?;
         let (stop, stopped) = oneshot::channel();
         Ok(Self { address, stop, served: tokio::spawn(server.serve(stopped)) })
     }

@@ -34,7 +34,12 @@ pub struct Case {
     pub reply: Option<Value>,
     /// The configuration file after the request, unless it must not change.
     pub after: Option<Vec<u8>>,
+    /// The users after the request, unless they must not change.
+    pub users: Option<Value>,
 }
+
+/// In an expected reply: any moment, in milliseconds since 1970.
+pub const ANY_TIME: &str = "<ms>";
 
 /// `case.yaml`.
 #[derive(Debug, serde::Deserialize)]
@@ -141,7 +146,7 @@ pub fn cases() -> anyhow::Result<(Vec<Case>, Vec<String>)> {
 
 impl Case {
     fn read(folder: &Path, name: &str, shared: &[u8]) -> anyhow::Result<Self> {
-        const FILES: [&str; 7] = [
+        const FILES: [&str; 8] = [
             "case.yaml",
             "request.json",
             "request.txt",
@@ -149,6 +154,7 @@ impl Case {
             "edited.yaml",
             "reply.json",
             "after.yaml",
+            "users.json",
         ];
         let unknown = entries(folder)?.into_iter().map(|path| file_name(&path));
         let unknown: Vec<_> = unknown.filter(|name| !FILES.contains(&&**name)).collect();
@@ -181,8 +187,10 @@ impl Case {
                 "the request does not have \"{name}\" and \"{password}\""
             );
         }
-        let reply = file("reply.json")?;
-        let reply = reply.map(|reply| serde_json::from_slice(&reply)).transpose();
+        let json = |name| {
+            let json = file(name)?.map(|json| serde_json::from_slice(&json)).transpose();
+            json.context(name)
+        };
         Ok(Self {
             folder: folder.to_owned(),
             name: name.to_owned(),
@@ -190,8 +198,9 @@ impl Case {
             request,
             before: file("before.yaml")?.unwrap_or_else(|| shared.to_owned()),
             edited: file("edited.yaml")?,
-            reply: reply.context("reply.json")?,
+            reply: json("reply.json")?,
             after: file("after.yaml")?,
+            users: json("users.json")?,
         })
     }
 }

@@ -11,10 +11,10 @@ use futures_util::{StreamExt, stream};
 use harper_host::Role;
 use harper_host::config::FILE_NAME;
 use harper_host::store::Store;
-use harper_host::users::Users;
+use harper_host::users::{UserInfo, Users};
 use harper_tests::api::{ApiNode, Reply, ask};
-use harper_tests::golden::{self, Caller, Case, Credentials};
-use serde_json::Value;
+use harper_tests::golden::{self, ANY_TIME, Caller, Case, Credentials};
+use serde_json::{Value, json};
 
 /// Nodes at the same time. Most of a case's time is the check of a password.
 const AT_ONCE: usize = 4;
@@ -57,6 +57,7 @@ struct Got {
     reply: Reply,
     file: Vec<u8>,
     backups: Vec<Vec<u8>>,
+    users: Value,
     /// What stands in the node's folder that has no place there.
     strays: Vec<String>,
 }
@@ -73,12 +74,14 @@ async fn run(case: &Case, database: &[u8]) -> anyhow::Result<Got> {
     }
     let reply = ask(node.address, &case.settings.line, &headers(case), &case.request).await?;
     node.stop().await?;
+    let users = Users::open(Store::open(root.path()).await?, Duration::ZERO).list().await?;
     let backups = root.path().join("backup");
     let backups = if backups.exists() { golden::entries(&backups)? } else { Vec::new() };
     Ok(Got {
         reply,
         file: fs::read(config)?,
         backups: backups.iter().map(fs::read).collect::<Result<_, _>>()?,
+        users: users.iter().map(shown).collect(),
         strays: strays(root.path())?,
     })
 }
@@ -98,9 +101,45 @@ fn headers(case: &Case) -> Vec<String> {
     headers.into_iter().map(|(name, value)| format!("{name}: {value}")).collect()
 }
 
+/// A user as `users.json` has them.
+fn shown(user: &UserInfo) -> Value {
+    json!({ "username": user.username, "role": user.role.name(), "active": user.active })
+}
+
+/// The users that each node starts with.
+fn users_before() -> Value {
+    let user = |(caller, role): &(Caller, Role)| {
+        let username = caller.credentials().unwrap().0;
+        json!({ "username": username, "role": role.name(), "active": true })
+    };
+    users_of_cases().iter().map(user).collect()
+}
+
+/// What came, with a time wherever the expected value allows any.
+fn with_times(expected: &Value, got: Value) -> Value {
+    match (expected, got) {
+        (Value::String(any), Value::Number(n)) if any == ANY_TIME && n.as_i64() > Some(0) => {
+            ANY_TIME.into()
+        }
+        (Value::Object(expected), Value::Object(got)) => {
+            let field = |(key, value): (String, Value)| {
+                let expected = expected.get(&key).unwrap_or(&Value::Null);
+                let value = with_times(expected, value);
+                (key, value)
+            };
+            Value::Object(got.into_iter().map(field).collect())
+        }
+        (Value::Array(expected), Value::Array(got)) => {
+            let expected = expected.iter().chain(std::iter::repeat(&Value::Null));
+            expected.zip(got).map(|(expected, got)| with_times(expected, got)).collect()
+        }
+        (_, got) => got,
+    }
+}
+
 /// Names of files and folders that no write should leave behind.
 fn strays(root: &Path) -> anyhow::Result<Vec<String>> {
-    let known = [FILE_NAME, &format!("{FILE_NAME}.lock"), "backup", "cache", "database"];
+    let known = [FILE_NAME, &format!("{FILE_NAME}.lock"), "backup", "cache", "database", "log"];
     let names = golden::entries(root)?;
     let names = names.iter().filter_map(|path| path.file_name()?.to_str());
     Ok(names.filter(|name| !known.contains(name)).map(str::to_owned).collect())
@@ -118,7 +157,10 @@ fn compare(case: &Case, got: &Got) -> Vec<String> {
     let kind = got.reply.header("content-type").unwrap_or("none");
     check("Content-Type of the reply", "application/json".into(), kind.into());
     match &case.reply {
-        Some(reply) => check("reply.json", pretty(reply), pretty(&body(&got.reply))),
+        Some(reply) => {
+            let got = with_times(reply, body(&got.reply));
+            check("reply.json", pretty(reply), pretty(&got));
+        }
         None => check("reply.json is missing", String::new(), pretty(&body(&got.reply))),
     }
     let before = case.edited.as_ref().unwrap_or(&case.before);
@@ -127,6 +169,11 @@ fn compare(case: &Case, got: &Got) -> Vec<String> {
     let expected: Vec<_> = case.after.iter().map(|_| before).collect();
     let backups = |files: Vec<&Vec<u8>>| files.into_iter().map(|file| text(file)).collect();
     check("backup/", backups(expected), backups(got.backups.iter().collect()));
+    let users = case.users.clone().unwrap_or_else(users_before);
+    check("users.json", pretty(&users), pretty(&got.users));
+    if case.users == Some(users_before()) {
+        check("users.json is as before: remove it", String::new(), "users.json".into());
+    }
     check("left behind", String::new(), got.strays.join("\n"));
     if case.after.as_ref() == Some(before) {
         check("after.yaml is as before: remove it", String::new(), "after.yaml".into());
@@ -137,7 +184,7 @@ fn compare(case: &Case, got: &Got) -> Vec<String> {
 /// Makes the expected files from what came, and says which.
 fn rewrite(case: &Case, got: &Got) -> anyhow::Result<Vec<String>> {
     let mut rewritten = Vec::new();
-    let reply = body(&got.reply);
+    let reply = with_times(case.reply.as_ref().unwrap_or(&Value::Null), body(&got.reply));
     if case.reply.as_ref() != Some(&reply) {
         let text = serde_json::to_string_pretty(&reply)? + "\n";
         fs::write(case.folder.join("reply.json"), text)?;
@@ -152,6 +199,15 @@ fn rewrite(case: &Case, got: &Got) -> anyhow::Result<Vec<String>> {
             None => fs::remove_file(path)?,
         }
         rewritten.push(format!("{}: after.yaml", case.name));
+    }
+    let users = Some(&got.users).filter(|users| **users != users_before());
+    if case.users.as_ref() != users {
+        let path = case.folder.join("users.json");
+        match users {
+            Some(users) => fs::write(path, serde_json::to_string_pretty(users)? + "\n")?,
+            None => fs::remove_file(path)?,
+        }
+        rewritten.push(format!("{}: users.json", case.name));
     }
     if case.settings.status != got.reply.status {
         rewritten.push(format!("{}: case.yaml: the status is {}", case.name, got.reply.status));
@@ -198,19 +254,24 @@ fn diff(expected: &str, got: &str) -> String {
         + &prefixed("           ", &tail[..tail.len().min(AROUND)])
 }
 
+/// Those who can be a case's caller, in the order of their names.
+fn users_of_cases() -> [(Caller, Role); 3] {
+    [
+        (Caller::SuperUser, Role::SuperUser),
+        (Caller::ClusterUser, Role::ClusterUser),
+        (Caller::Developer, Role::Named("developer".into())),
+    ]
+}
+
 /// The file of a store with the users who can be a case's caller, made once: hashing passwords
 /// takes its time.
 async fn database_with_users() -> Vec<u8> {
     let root = tempfile::tempdir().unwrap();
     let store = Store::open(root.path()).await.unwrap();
     let users = Users::open(store, Duration::ZERO);
-    for (caller, role) in [
-        (Caller::SuperUser, Role::SuperUser),
-        (Caller::ClusterUser, Role::ClusterUser),
-        (Caller::Developer, Role::Named("developer".into())),
-    ] {
+    for (caller, role) in users_of_cases() {
         let (name, password) = caller.credentials().unwrap();
-        users.add(name, password, &role).await.unwrap();
+        users.add(name, password, &role, true).await.unwrap();
     }
     drop(users);
     fs::read(root.path().join(DATABASE)).unwrap()

@@ -325,7 +325,7 @@ async fn only_super_users_may_call_what_is_restricted() {
     let node = hostile(Limits::default()).await;
     let request = json!({ "operation": "hostile_remember" });
     for role in [Role::ClusterUser, Role::Named("dev".into())] {
-        let caller = Caller { username: "someone".into(), role };
+        let caller = Caller::new("someone", role);
         let error = node.host.dispatch(&caller, request.clone()).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Forbidden);
         let text = "Operation 'hostile_remember' is restricted to super_user roles";

@@ -200,6 +200,7 @@ mod tests {
     use axum::response::IntoResponse;
 
     use super::*;
+    use crate::api::connection::Remote;
 
     async fn refused(body: &[u8]) -> String {
         let response = object(body).unwrap_err().into_response();
@@ -261,7 +262,7 @@ mod tests {
     async fn large_bodies_share_memory_and_give_it_back() {
         let memory = Memory::new(256 << 10);
         let limits = Limits { size: 1 << 20, time: Duration::MAX };
-        let peer = Peer { address: [127, 0, 0, 1].into(), unread: Arc::default() };
+        let peer = Peer { remote: Remote::User(0), unread: Arc::default() };
         let read = |size: usize| memory.read(Body::from(vec![b' '; size]), limits, &peer);
         let first = read(200 << 10).await.unwrap();
         assert_eq!(first.lent.as_ref().unwrap().num_permits(), 136);

@@ -1,9 +1,10 @@
 //! One request: who asks, what for, and what comes of it.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
     Extension, Router,
+    body::Body,
     extract::{Request, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
@@ -15,39 +16,59 @@ use tokio::time::Instant;
 
 use super::{
     Config, auth,
-    body::{self, Built, Limits, Memory},
-    connection::Peer,
+    body::{self, Built, Limits, Memory, Received},
+    connection::{Peer, Remote},
+    metrics::metrics,
+    ready::Readiness,
     reply::{self, Refusal},
     tasks::Tasks,
 };
-use crate::{Host, users::Users};
+use crate::{
+    Host,
+    dispatch::{Caller, Origin},
+    users::Users,
+};
 
 /// How many of the largest bodies fit into memory at a time, from clients who are logged in...
 const KNOWN: usize = 16;
 /// ...and from those who bring their credentials in the body, or none: they cannot take the others'
 /// share.
 const UNKNOWN: usize = 4;
+/// The body's limit on the socket, at least.
+const LEAST_BY_SOCKET: usize = 1 << 20;
 /// Bytes of JSON values, built of bodies, that are there at the same time.
 const BUILT: usize = 512 << 20;
 
 /// What all requests share.
 pub(super) struct Api {
-    host: Host,
-    users: Users,
+    pub(super) host: Host,
+    pub(super) users: Users,
     limits: Limits,
     known: Memory,
     unknown: Memory,
     built: Arc<Built>,
     pub(super) tasks: Tasks,
+    pub(super) readiness: Readiness,
 }
 
 impl Api {
     pub(super) fn new(config: &Config, host: Host, users: Users) -> Api {
         let limits = Limits { size: config.max_body_size, time: config.body_timeout };
-        let memory = |bodies: usize| Memory::new(bodies.saturating_mul(limits.size));
+        // Room for one that the socket takes whatever the limit is.
+        let memory =
+            |bodies: usize| Memory::new(bodies.saturating_mul(limits.size).max(LEAST_BY_SOCKET));
         let (known, unknown) = (memory(KNOWN), memory(UNKNOWN));
         let built = Arc::new(Built::new(BUILT));
-        Api { host, users, limits, known, unknown, built, tasks: Tasks::default() }
+        Api {
+            host,
+            users,
+            limits,
+            known,
+            unknown,
+            built,
+            tasks: Tasks::default(),
+            readiness: Readiness::default(),
+        }
     }
 
     pub(super) fn router(self: Arc<Api>) -> Router {
@@ -55,6 +76,8 @@ impl Api {
         Router::new()
             .route("/", post(operation))
             .route("/health", get(async || reply::success(json!({ "status": "ok" }))))
+            .route("/metrics", get(metrics))
+            .route("/ready", get(ready))
             .fallback(move || refuse(StatusCode::NOT_FOUND, "Not found"))
             .method_not_allowed_fallback(move || {
                 refuse(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
@@ -75,23 +98,19 @@ impl Api {
             let text = "Content-Type must be application/json";
             return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
         }
-        let header = auth::in_header(&head.headers)?;
-        let in_header = header.is_some();
-        let (caller, received) = if let Some(given) = header {
-            let caller = self.users.verify(&given.username, &given.password, peer.address).await?;
-            event.user = printable(&caller.username);
-            (caller, self.known.read(body, self.limits, peer).await?)
-        } else {
-            let mut received = self.unknown.read(body, self.limits, peer).await?;
-            let (bytes, given) = body::work(received.bytes, auth::in_body).await;
-            received.bytes = bytes;
-            let given = given.ok_or_else(Refusal::must_login)?;
-            let caller = self.users.verify(&given.username, &given.password, peer.address).await?;
-            event.user = printable(&caller.username);
-            (caller, received)
+        let (caller, received, in_body) = match peer.remote {
+            Remote::User(id) => {
+                let caller = Caller::super_user(user_name(id)).with_origin(Origin::Socket);
+                // A limit that was set too small can be set again.
+                let limits = Limits { size: self.limits.size.max(LEAST_BY_SOCKET), ..self.limits };
+                (caller, self.known.read(body, limits, peer).await?, false)
+            }
+            Remote::Address(address) => {
+                self.login(&head.headers, body, address, peer, event).await?
+            }
         };
         let (mut request, lent) = self.built.object(received.bytes).await?;
-        if !in_header {
+        if in_body {
             // In their places other operations have parameters of these names.
             request.shift_remove("username");
             request.shift_remove("password");
@@ -99,12 +118,61 @@ impl Api {
         event.operation =
             request.get("operation").and_then(Value::as_str).map_or_else(String::new, printable);
         let host = self.host.clone();
-        let result = self.tasks.run(async move {
+        let may_change = host.may_change(&request);
+        let dispatched = async move {
             let result = host.dispatch(&caller, Value::Object(request)).await;
             drop((received.lent, lent));
             result
-        });
-        Ok(result.await.map_err(|_| Refusal::internal())??)
+        };
+        // What only reads may end halfway, and is spared two changes of task.
+        let result = match may_change {
+            true => self.tasks.run(dispatched).await.map_err(|_| Refusal::internal())?,
+            false => dispatched.await,
+        };
+        Ok(result?)
+    }
+
+    /// Who asks, the body, and whether the credentials were in it.
+    async fn login(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+        address: IpAddr,
+        peer: &Peer,
+        event: &mut Event,
+    ) -> Result<(Caller, Received, bool), Refusal> {
+        if let Some(given) = auth::in_header(headers)? {
+            let caller = self.users.verify(&given.username, &given.password, address).await?;
+            event.user = printable(&caller.username);
+            let generation = self.users.generation();
+            let received = self.known.read(body, self.limits, peer).await?;
+            // A body may take its time; who was removed meanwhile is out.
+            let caller = match self.users.generation() == generation {
+                true => caller,
+                false => self.users.verify(&given.username, &given.password, address).await?,
+            };
+            return Ok((caller, received, false));
+        }
+        let mut received = self.unknown.read(body, self.limits, peer).await?;
+        let (bytes, given) = body::work(received.bytes, auth::in_body).await;
+        received.bytes = bytes;
+        let given = given.ok_or_else(Refusal::must_login)?;
+        let caller = self.users.verify(&given.username, &given.password, address).await?;
+        event.user = printable(&caller.username);
+        Ok((caller, received, true))
+    }
+}
+
+async fn ready(State(api): State<Arc<Api>>) -> Response {
+    if api.users.can_be_changed() {
+        api.readiness.ready("database");
+    } else {
+        let why = "the database takes no writes after its disk has failed: restart the node";
+        api.readiness.not_ready("database", why);
+    }
+    match api.readiness.check() {
+        Ok(()) => reply::success(json!({ "status": "ready" })),
+        Err(why) => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why).into_response(),
     }
 }
 
@@ -120,9 +188,7 @@ async fn operation(
         Ok(result) => reply::success(result),
         Err(refusal) => refusal.into_response(),
     };
-    if response.status() == StatusCode::UNAUTHORIZED && !in_browser {
-        reply::challenge(&mut response);
-    }
+    reply::challenge(&mut response, in_browser);
     event.status = Some(response.status());
     response
 }
@@ -136,7 +202,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// The log's one line on a request, written when it ends, also when the client has gone away.
 struct Event {
     started: Instant,
-    peer: std::net::IpAddr,
+    peer: Origin,
     user: String,
     operation: String,
     status: Option<StatusCode>,
@@ -144,8 +210,12 @@ struct Event {
 
 impl Event {
     fn new(peer: &Peer) -> Event {
-        let (user, operation) = (String::new(), String::new());
-        Event { started: Instant::now(), peer: peer.address, user, operation, status: None }
+        let user = match peer.remote {
+            Remote::User(id) => user_name(id),
+            Remote::Address(_) => String::new(),
+        };
+        let (peer, operation) = (peer.remote.into(), String::new());
+        Event { started: Instant::now(), peer, user, operation, status: None }
     }
 }
 
@@ -161,6 +231,11 @@ impl Drop for Event {
             "request"
         );
     }
+}
+
+/// What a user of this machine is called, on the Unix socket.
+fn user_name(id: u32) -> String {
+    format!("uid {id}")
 }
 
 /// A client's text for the log: at most 64 characters, none of which moves the cursor.

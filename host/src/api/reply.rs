@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     dispatch::{Error, ErrorKind},
+    json,
     users::LoginFailed,
 };
 
@@ -91,13 +92,16 @@ pub(super) fn success(result: Value) -> Response {
     }
 }
 
-/// Asks a client that is no browser for Basic credentials.
-pub(super) fn challenge(response: &mut Response) {
-    let challenge = HeaderValue::from_static("Basic realm=\"harper\", charset=\"UTF-8\"");
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+/// Asks a client whose credentials were missing or wrong for Basic ones, unless it is a script in a
+/// browser: that would open the browser's own dialog.
+pub(super) fn challenge(response: &mut Response, in_browser: bool) {
+    if response.status() == StatusCode::UNAUTHORIZED && !in_browser {
+        let challenge = HeaderValue::from_static("Basic realm=\"harper\", charset=\"UTF-8\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
 }
 
 fn reply(status: StatusCode, body: &Value) -> Response {
     let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-    (status, json, body.to_string()).into_response()
+    (status, json, json::text(body)).into_response()
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use wasmtime::Result;
 use wasmtime::component::{Accessor, HasSelf};
 
-use crate::capabilities::{BoxFuture, Call};
+use crate::capabilities::{BoxFuture, Call, Capability};
 use crate::wit::harper::plugin::clock::{Host, HostWithStore};
 
 /// Time, as plugins see it.
@@ -49,12 +49,12 @@ impl Clock for SystemClock {
 
 impl Host for Call {
     fn now(&mut self) -> Result<u64> {
-        self.meter.host_call(0)?;
+        self.meter.host_call(Capability::Clock, 0)?;
         Ok(self.capabilities.clock.now())
     }
 
     fn monotonic(&mut self) -> Result<u64> {
-        self.meter.host_call(0)?;
+        self.meter.host_call(Capability::Clock, 0)?;
         Ok(self.capabilities.clock.monotonic())
     }
 }
@@ -63,7 +63,7 @@ impl<T: Send> HostWithStore<T> for HasSelf<Call> {
     async fn sleep(accessor: &Accessor<T, Self>, milliseconds: u64) -> Result<()> {
         let clock = accessor.with(|mut access| {
             let call = access.get();
-            call.meter.host_call(0)?;
+            call.meter.host_call(Capability::Clock, 0)?;
             wasmtime::error::Ok(call.capabilities.clock.clone())
         })?;
         clock.sleep(Duration::from_millis(milliseconds)).await;

@@ -1,11 +1,14 @@
 //! `config`: values of the configuration file, read and written by key path.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use wasmtime::Result;
 use wasmtime::component::{Accessor, HasSelf};
 
-use crate::capabilities::{BoxFuture, Call, KeyPath};
+use crate::capabilities::{BoxFuture, Call, Capability, KeyPath};
 use crate::json;
+use crate::metrics::Counters;
 use crate::wit::harper::plugin::config as wit;
 
 /// A configuration that plugins read and change.
@@ -18,6 +21,17 @@ pub trait Config: Send + Sync + 'static {
     fn get(&self, paths: Vec<KeyPath>)
     -> BoxFuture<'_, std::result::Result<Snapshot, ConfigError>>;
 
+    /// Reads for someone who may write: also what others are writing at this moment, so that many
+    /// can write at the same time, each on top of the one before. What is shown so is not durable
+    /// yet, and nobody may be told of it before the second value, where there is one, says that it
+    /// is. By default this is `get`, and nothing is shown early.
+    fn get_to_change(
+        &self,
+        paths: Vec<KeyPath>,
+    ) -> BoxFuture<'_, std::result::Result<(Snapshot, Option<Durable>), ConfigError>> {
+        Box::pin(async { Ok((self.get(paths).await?, None)) })
+    }
+
     /// Writes all changes in one step, if the configuration is still at the revision `expected`,
     /// and returns its new revision. They are durable when it returns. Dropping the future leaves
     /// either all of the changes done or none.
@@ -27,6 +41,9 @@ pub trait Config: Send + Sync + 'static {
         changes: Vec<Change>,
     ) -> BoxFuture<'_, std::result::Result<String, ConfigError>>;
 }
+
+/// Ends when what was shown early is durable, or with the reason why it never will be.
+pub type Durable = BoxFuture<'static, std::result::Result<(), ConfigError>>;
 
 /// Values read at one moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,6 +81,45 @@ pub enum ConfigError {
     Other(String),
 }
 
+/// A configuration whose writes are counted by their outcome.
+pub(crate) struct Counted {
+    pub(crate) config: Arc<dyn Config>,
+    pub(crate) writes: Counters<1>,
+}
+
+impl Config for Counted {
+    fn get(
+        &self,
+        paths: Vec<KeyPath>,
+    ) -> BoxFuture<'_, std::result::Result<Snapshot, ConfigError>> {
+        self.config.get(paths)
+    }
+
+    fn get_to_change(
+        &self,
+        paths: Vec<KeyPath>,
+    ) -> BoxFuture<'_, std::result::Result<(Snapshot, Option<Durable>), ConfigError>> {
+        self.config.get_to_change(paths)
+    }
+
+    fn set(
+        &self,
+        expected: String,
+        changes: Vec<Change>,
+    ) -> BoxFuture<'_, std::result::Result<String, ConfigError>> {
+        Box::pin(async move {
+            let written = self.config.set(expected, changes).await;
+            let outcome = match &written {
+                Ok(_) => "ok",
+                Err(ConfigError::Conflict) => "conflict",
+                Err(_) => "failed",
+            };
+            self.writes.get_or_create(&[("outcome", outcome.to_owned())]).inc();
+            written
+        })
+    }
+}
+
 impl From<ConfigError> for wit::Error {
     fn from(error: ConfigError) -> Self {
         match error {
@@ -85,13 +141,13 @@ impl wit::Host for Call {}
 
 impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
     async fn get(accessor: &Accessor<T, Self>, paths: Vec<String>) -> Answer<wit::Snapshot> {
-        let (config, granted) = accessor.with(|mut access| {
+        let (config, changes, granted) = accessor.with(|mut access| {
             let call = access.get();
-            call.meter.host_call(paths.iter().map(String::len).sum())?;
+            call.meter.host_call(Capability::Config, paths.iter().map(String::len).sum())?;
             let may_read = |path: &KeyPath| call.grants.config.may_read(path);
             let granted = few(paths.len(), "paths")
                 .and_then(|()| paths.iter().map(|path| granted(path, "read", may_read)).collect());
-            wasmtime::error::Ok((call.capabilities.config.clone(), granted))
+            wasmtime::error::Ok((call.capabilities.config.clone(), call.changes, granted))
         })?;
         let granted: std::result::Result<Vec<_>, _> = granted;
         // A path that is named again costs a few bytes; its value, copied again, could cost gigabytes.
@@ -107,13 +163,21 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
                 distinct.push(path);
             }
         }
-        let snapshot = match config.get(distinct).await {
-            Ok(snapshot) => snapshot,
+        let read = match changes {
+            true => config.get_to_change(distinct).await,
+            false => config.get(distinct).await.map(|snapshot| (snapshot, None)),
+        };
+        let (snapshot, durable) = match read {
+            Ok(read) => read,
             Err(error) => return Ok(Err(error.into())),
         };
-        let texts: Vec<_> = snapshot.values.iter().map(Value::to_string).collect();
+        let texts: Vec<_> = snapshot.values.iter().map(json::text).collect();
         let answered = || places.iter().filter_map(|&place| texts.get(place));
-        accessor.with(|mut access| access.get().meter.bytes(answered().map(String::len).sum()))?;
+        accessor.with(|mut access| {
+            let call = access.get();
+            call.shown_early.extend(durable);
+            call.meter.bytes(answered().map(String::len).sum())
+        })?;
         Ok(Ok(wit::Snapshot { revision: snapshot.revision, values: answered().cloned().collect() }))
     }
 
@@ -125,7 +189,7 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
         let (config, changes) = accessor.with(|mut access| {
             let call = access.get();
             let bytes = changes.iter().map(|change| change.path.len() + change.value.len()).sum();
-            call.meter.host_call(bytes)?;
+            call.meter.host_call(Capability::Config, bytes)?;
             call.meter
                 .at_once(changes.iter().map(|c| json::built_size(c.value.as_bytes())).sum())?;
             let may_write = |path: &KeyPath| call.grants.config.may_write(path);
@@ -143,10 +207,17 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
             wasmtime::error::Ok((call.capabilities.config.clone(), changes))
         })?;
         let changes: std::result::Result<Vec<_>, _> = changes;
-        match changes {
-            Ok(changes) => Ok(config.set(expected, changes).await.map_err(wit::Error::from)),
-            Err(refused) => Ok(Err(refused)),
+        let changes = match changes {
+            Ok(changes) => changes,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let written = config.set(expected, changes).await;
+        // What was shown is durable with the change on top of it; or the plugin knows that it may
+        // be gone, and reads again.
+        if matches!(written, Ok(_) | Err(ConfigError::Conflict)) {
+            accessor.with(|mut access| access.get().shown_early.clear());
         }
+        Ok(written.map_err(wit::Error::from))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use wasmtime::Result;
 
-use crate::capabilities::Call;
+use crate::capabilities::{Call, Capability};
 use crate::wit::harper::plugin::log::{Host, Level as WitLevel};
 
 /// Bytes of a message that are logged; what follows is cut.
@@ -59,7 +59,7 @@ impl Log for TracingLog {
 
 impl Host for Call {
     fn write(&mut self, level: WitLevel, message: String) -> Result<()> {
-        self.meter.host_call(message.len())?;
+        self.meter.host_call(Capability::Log, message.len())?;
         self.capabilities.log.write(&Entry {
             plugin: &self.plugin,
             operation: &self.operation,

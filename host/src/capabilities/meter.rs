@@ -27,26 +27,58 @@ pub(crate) enum Exceeded {
     Stack,
 }
 
+/// Which WIT interface a call to the host is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Capability {
+    Config,
+    Log,
+    Clock,
+}
+
+impl Capability {
+    const ALL: [Self; 3] = [Self::Config, Self::Log, Self::Clock];
+
+    /// The interface's name.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Log => "log",
+            Self::Clock => "clock",
+        }
+    }
+}
+
+/// Calls to each capability, by its name.
+pub(crate) type HostCalls = [(&'static str, u32); Capability::ALL.len()];
+
 /// Counts down what capabilities use. Memory and processor time are the runtime's to count.
 #[derive(Debug)]
 pub(crate) struct Meter {
     limits: Limits,
-    host_calls: u32,
+    host_calls: HostCalls,
     exchanged_bytes: usize,
 }
 
 impl Meter {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { limits, host_calls: 0, exchanged_bytes: 0 }
+        let host_calls = Capability::ALL.map(|capability| (capability.name(), 0));
+        Self { limits, host_calls, exchanged_bytes: 0 }
     }
 
     /// Charges one call to the host, and the bytes that came with it.
-    pub(crate) fn host_call(&mut self, bytes: usize) -> Result<(), Exceeded> {
-        self.host_calls = self.host_calls.saturating_add(1);
-        if self.host_calls > self.limits.host_calls {
+    pub(crate) fn host_call(&mut self, of: Capability, bytes: usize) -> Result<(), Exceeded> {
+        if self.host_calls.iter().map(|(_, calls)| calls).sum::<u32>() >= self.limits.host_calls {
             return Err(Exceeded::HostCalls(self.limits.host_calls));
         }
+        if let Some((_, calls)) = self.host_calls.get_mut(of as usize) {
+            *calls += 1;
+        }
         self.bytes(bytes)
+    }
+
+    /// The calls so far.
+    pub(crate) fn host_calls(&self) -> HostCalls {
+        self.host_calls
     }
 
     /// Bytes that one call to the host makes it hold meanwhile.

@@ -12,12 +12,13 @@ pub(crate) mod log;
 mod meter;
 
 pub use clock::{Clock, SystemClock};
-pub use config::{Change, Config, ConfigError, Snapshot};
+pub use config::{Change, Config, ConfigError, Durable, Snapshot};
 pub use grants::{ConfigGrants, GrantError, Grants, KeyPath, KeyPattern};
 pub use log::{Entry, Level, Log, TracingLog};
 
 pub(crate) use call::Call;
-pub(crate) use meter::{Exceeded, Meter};
+pub(crate) use config::Counted;
+pub(crate) use meter::{Capability, Exceeded, HostCalls, Meter};
 
 use std::pin::Pin;
 use std::sync::Arc;

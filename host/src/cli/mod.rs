@@ -1,36 +1,102 @@
-//! The command line, a thin user of the library: one file a command.
+//! The command line, a thin user of the library.
+//!
+//! | file | what it is for |
+//! | --- | --- |
+//! | `help.rs` | the commands, of the operations' descriptions, and their help |
+//! | `run.rs` | `run`: a node in the foreground |
+//! | `call.rs` | an operation on a running node, from its words to what is printed |
+//! | `arguments.rs` | the words `key=value` |
+//! | `description.rs` | what an operation's schema says of its keys |
+//! | `target.rs` | which node |
+//! | `login.rs` | as whom |
+//! | `confirm.rs` | the question before something is taken away |
+//! | `client.rs`, `tls.rs` | the request, over a socket, TCP or TLS |
+//! | `output.rs` | what is printed, and the exit codes |
+//! | `prompt.rs` | questions on the terminal |
+//! | `log.rs` | the log of a node |
 
+mod arguments;
+mod call;
+mod client;
+mod confirm;
+mod description;
+mod help;
 mod log;
+mod login;
+mod output;
+mod prompt;
 mod run;
+mod target;
+mod tls;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-
-/// Runs Harper plugins sandboxed, and serves Harper's operations API
-#[derive(Debug, Parser)]
-#[command(name = "harper-host", version)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    Run(run::Run),
-}
+use anyhow::{Context, Result};
+use clap::FromArgMatches;
+use clap::error::ErrorKind;
 
 /// Performs the command that the arguments name. An error goes to standard error, and the exit
 /// code is 1; it is 2 for arguments that make no sense.
 pub(crate) fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
-        Command::Run(run) => run.run(),
+    perform().unwrap_or_else(|error| output::failure(&error))
+}
+
+fn perform() -> Result<ExitCode> {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    // A node's start needs no help.
+    let operations =
+        if arguments.get(1).is_some_and(|first| first == "run") { vec![] } else { operations()? };
+    let matches = match help::command(&operations).try_get_matches_from(&arguments) {
+        Ok(matches) => matches,
+        Err(error) => match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                output::print(&format!("{}\n", error.render().to_string().trim_end()))?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                output::explain(&error.render().to_string());
+                return Ok(ExitCode::from(2));
+            }
+            _ => return Err(help::explained(&error, &operations, &arguments).into()),
+        },
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("harper-host: {error}");
-            ExitCode::FAILURE
-        }
+    let (name, matches) = matches.subcommand().context("no command")?;
+    match operations.iter().find(|operation| operation.name == name) {
+        None => run::Run::from_arg_matches(matches)?.run()?,
+        Some(operation) => call::call(operation, call::Options::from_arg_matches(matches)?)?,
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The operations that this program's nodes have.
+fn operations() -> Result<Vec<harper_host::Operation>> {
+    Ok(wait_for(harper_host::describe())??)
+}
+
+/// Runs what one thread can do.
+fn wait_for<F: Future>(future: F) -> Result<F::Output> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let output = runtime.block_on(future);
+    // A name that is still being looked up must not keep a program that has given up.
+    runtime.shutdown_background();
+    Ok(output)
+}
+
+/// A command line that makes no sense, or asks for what must not be. Nothing was sent.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+/// The candidate that is most like `word`, if one is.
+fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    const ALIKE: f64 = 0.8;
+    let word = word.to_lowercase();
+    candidates
+        .into_iter()
+        .map(|candidate| {
+            (strsim::jaro_winkler(candidate.trim_start_matches('-'), &word), candidate)
+        })
+        .filter(|(alike, _)| *alike >= ALIKE)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map(|(_, candidate)| candidate)
 }

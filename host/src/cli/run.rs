@@ -1,20 +1,22 @@
 //! `run`: a node in the foreground, from the first start to a clean end.
 
 use std::fs::DirBuilder;
-use std::io::{IsTerminal, Write, stderr, stdin, stdout};
+use std::io::{Write, stdout};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 use harper_host::Host;
 use harper_host::api::{self, Server};
+use harper_host::audit::AuditLog;
 use harper_host::config::{self, ConfigFile, Overrides, Settings};
 use harper_host::store::Store;
-use harper_host::users::Users;
+use harper_host::users::{Users, check_username};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use zeroize::Zeroizing;
 
-use super::log;
+use super::target::{Root, variable};
+use super::{log, prompt};
 
 const USERNAME: &str = "HDB_ADMIN_USERNAME";
 const PASSWORD: &str = "HDB_ADMIN_PASSWORD";
@@ -22,20 +24,19 @@ const PASSWORD: &str = "HDB_ADMIN_PASSWORD";
 /// Run a node in the foreground
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The first start makes DIR/harperdb-config.yaml, and the first super_user of the name and password \
+The first start makes DIR/harperdb-config.yaml, and the first super_user, with the name and password
 in HDB_ADMIN_USERNAME and HDB_ADMIN_PASSWORD; without them it asks on the terminal.
 
-One line with the node's address is printed when it is ready. SIGTERM or Ctrl-C ends it once \
+One line with the node's addresses is printed when it is ready. SIGTERM or Ctrl-C ends it once
 running requests have been answered; a second one ends it at once.")]
 pub(super) struct Run {
-    /// The node's folder, made when it is not there
-    #[arg(long, value_name = "DIR")]
-    rootpath: PathBuf,
+    #[command(flatten)]
+    root: Root,
 }
 
 impl Run {
     pub(super) fn run(self) -> Result<()> {
-        let root = &self.rootpath;
+        let root = &self.root.folder()?;
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -45,17 +46,33 @@ impl Run {
         let first_start = config::create_if_missing(&file)
             .map_err(|error| anyhow!("{} cannot be written: {error}", file.display()))?;
         let file = ConfigFile::with_overrides(file, overrides()?)?;
-        let settings = Settings::read(&file.document()?)?;
+        let settings = file.settings()?;
         log::start(settings.log_level);
         if first_start {
             tracing::info!("{} was made", config::FILE_NAME);
         }
+        warn_of_unknown_keys(&file)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let result = runtime.block_on(serve(root, file, settings));
         // Whatever still blocks a thread must not keep a node that was told to stop.
         runtime.shutdown_background();
         result
     }
+}
+
+/// Once a start, in one line: a file of Harper's own has many keys that are nothing to us.
+fn warn_of_unknown_keys(file: &ConfigFile) -> Result<()> {
+    let unknown = file.unknown_keys()?;
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let shown = |(key, meant): (String, Option<String>)| match meant {
+        Some(meant) => format!("{key} (did you mean {meant}?)"),
+        None => key,
+    };
+    let keys: Vec<_> = unknown.into_iter().map(shown).collect();
+    tracing::warn!("{} has keys that mean nothing here: {}", config::FILE_NAME, keys.join(", "));
+    Ok(())
 }
 
 /// Variables that are no text cannot be ours.
@@ -74,22 +91,32 @@ async fn serve(root: &Path, file: ConfigFile, settings: Settings) -> Result<()> 
         let (username, password) = first_super_user()?;
         users.create_first_super_user(&username, &password).await?;
         tracing::info!(username, "the first super_user was made");
+    } else if variable(PASSWORD).is_some() {
+        tracing::info!("{USERNAME} and {PASSWORD} are for the first start, and are not used now");
     }
-    let host = Host::builder().root_path(root).config(file).build().await?;
-    let config = api::Config {
-        host: settings.host,
-        port: settings.port,
-        allow_plaintext: settings.allow_plaintext,
-        max_body_size: settings.max_body_size,
-        max_connections: settings.max_connections,
-        header_timeout: settings.headers_timeout,
-        body_timeout: settings.body_timeout,
-        drain: settings.shutdown_timeout,
-    };
-    let server = Server::bind(config, host, users)?;
+    let audit = AuditLog::open(root, settings.audit_max_size, settings.audit_max_files)
+        .map_err(|error| anyhow!("log/audit.log cannot be written: {error}"))?;
+    let host = Host::builder()
+        .root_path(root)
+        .config_file(file)
+        .users(users.clone())
+        .audit(audit)
+        .build()
+        .await?;
+    let config = api::Config::from(&settings).in_folder(root);
+    let server = Server::bind(config, host, users).await?;
+    let addresses = server.addresses();
     // Whoever started the node may have gone away; the node has not.
-    let _ = writeln!(stdout(), "harper-host is ready at http://{}", server.local_addr());
-    tracing::info!(address = %server.local_addr(), "ready");
+    let _ = writeln!(stdout(), "harper-host is ready at {addresses}");
+    tracing::info!(
+        http = addresses.http.map(tracing::field::display),
+        https = addresses.https.map(tracing::field::display),
+        socket = addresses.socket.as_deref().map(|path| tracing::field::display(path.display())),
+        "ready"
+    );
+    if addresses.http.is_none() && addresses.https.is_none() {
+        tracing::info!("no port is served: the Unix socket is the only way in");
+    }
 
     let (tell_first, first) = tokio::sync::oneshot::channel();
     let stopped_at_once = async {
@@ -128,12 +155,11 @@ impl StopSignals {
 
 /// The name and password of the first super_user: there is no default.
 fn first_super_user() -> Result<(String, Zeroizing<String>)> {
-    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let (username, password) = (variable(USERNAME), variable(PASSWORD).map(Zeroizing::new));
     if let (Some(username), Some(password)) = (&username, &password) {
         return Ok((username.clone(), password.clone()));
     }
-    if !stdin().is_terminal() || !stderr().is_terminal() {
+    if !prompt::can_ask() {
         bail!(
             "there is no super_user yet: set {USERNAME} and {PASSWORD} for this first start, or \
              start the node on a terminal to be asked for them"
@@ -141,32 +167,16 @@ fn first_super_user() -> Result<(String, Zeroizing<String>)> {
     }
     let username = match username {
         Some(username) => username,
-        None => ask("Name of the first super_user: ")?,
+        None => match prompt::ask("Name of the first super_user: ")? {
+            name if name.is_empty() => bail!("no name was given"),
+            name => name,
+        },
     };
+    // Before it is typed twice for nothing.
+    check_username(&username)?;
     let password = match password {
         Some(password) => password,
-        None => ask_twice()?,
+        None => prompt::ask_password_twice("Password")?,
     };
     Ok((username, password))
-}
-
-fn ask(question: &str) -> Result<String> {
-    write!(stderr(), "{question}")?;
-    stderr().flush()?;
-    let mut line = String::new();
-    stdin().read_line(&mut line)?;
-    let answer = line.trim();
-    if answer.is_empty() {
-        bail!("no name was given");
-    }
-    Ok(answer.to_owned())
-}
-
-fn ask_twice() -> Result<Zeroizing<String>> {
-    let password = Zeroizing::new(rpassword::prompt_password("Password: ")?);
-    let again = Zeroizing::new(rpassword::prompt_password("Password again: ")?);
-    if password != again {
-        bail!("the passwords differ");
-    }
-    Ok(password)
 }

@@ -55,15 +55,23 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::config::{Settings, edit};
+    use crate::config::{Settings, edit::Document};
 
+    // covers: cli.run.first-file
     #[test]
     fn the_first_file_says_what_no_file_says() {
-        let document = edit::parse(&first_file()).unwrap();
+        let document = Document::read(first_file()).unwrap().json().clone();
         assert_eq!(Settings::read(&document), Settings::read(&Value::Null));
         for setting in SETTINGS {
             let value = setting.path.split('.').try_fold(&document, |value, key| value.get(key));
             assert!(value.is_some(), "{} is in the file", setting.path);
+            let key = setting.path.rsplit('.').next().unwrap();
+            let lines = format!("# {}\n{key}: {}\n", setting.meaning, setting.default);
+            let text = first_file()
+                .lines()
+                .map(|line| format!("{}\n", line.trim_start()))
+                .collect::<String>();
+            assert!(text.contains(&lines), "{} has a comment", setting.path);
         }
     }
 

@@ -1,17 +1,25 @@
 //! The node's configuration: the file `harperdb-config.yaml`, and what it means.
 
 mod backup;
+mod contents;
 mod edit;
+mod error;
 mod file;
 mod first;
+mod group;
+mod keys;
 mod overrides;
+mod replace;
 mod settings;
 
 pub use edit::EditError;
-pub use file::{ConfigFile, FileError};
+pub use error::{FileError, ReadError};
+pub use file::ConfigFile;
 pub use first::create_if_missing;
 pub use overrides::{OverrideError, Overrides};
 pub use settings::{LogLevel, Settings, SettingsError};
+
+pub(crate) use keys::{Named, named};
 
 /// The file's name in a node's folder.
 pub const FILE_NAME: &str = "harperdb-config.yaml";

@@ -1,7 +1,8 @@
 //! Values from the environment, which lie over those of the file.
 //!
 //! A key path is a variable with its dots as `_`, in upper case: `operationsApi.network.port` is
-//! `OPERATIONSAPI_NETWORK_PORT`. Values are read as YAML scalars.
+//! `OPERATIONSAPI_NETWORK_PORT`. Values are read as YAML scalars. An empty variable counts as none:
+//! that is what is left of one in a script whose value was not given.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +47,7 @@ impl Overrides {
             if setting.kind == Kind::Routes {
                 return Err(OverrideError::Routes { variable, key: setting.path });
             }
-            if let Ok(path) = setting.path.parse() {
+            if let (false, Ok(path)) = (text.is_empty(), setting.path.parse()) {
                 values.insert(path, (variable, scalar(&text)));
             }
         }
@@ -79,7 +80,7 @@ impl Overrides {
 
 fn scalar(text: &str) -> Value {
     match text {
-        "" | "null" | "~" => Value::Null,
+        "null" | "~" => Value::Null,
         "true" => Value::Bool(true),
         "false" => Value::Bool(false),
         _ => text.parse::<i64>().map_or_else(|_| Value::from(text), Value::from),
@@ -102,6 +103,17 @@ mod tests {
         overrides.apply(&mut document);
         let expected = json!({ "operationsApi": { "network": { "port": 8080 } }, "other": 1 });
         assert_eq!(document, expected);
+    }
+
+    #[test]
+    fn null_is_a_value_and_empty_is_none() {
+        let port = |value| {
+            let mut document = json!({ "operationsApi": { "network": { "port": 1 } } });
+            overrides("OPERATIONSAPI_NETWORK_PORT", value).unwrap().apply(&mut document);
+            crate::config::Settings::read(&document).unwrap().port
+        };
+        assert_eq!(port("null"), None);
+        assert_eq!(port(""), Some(1));
     }
 
     // covers: routes.file.override-refused

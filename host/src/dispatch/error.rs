@@ -31,6 +31,21 @@ pub enum ErrorKind {
     Busy,
 }
 
+impl ErrorKind {
+    /// Its name in the audit log and in metrics.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::Conflict => "conflict",
+            Self::TooLarge => "too_large",
+            Self::Failed => "failed",
+            Self::Busy => "busy",
+        }
+    }
+}
+
 impl Error {
     /// An error of this kind with this text.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {

@@ -3,21 +3,26 @@
 mod caller;
 mod error;
 
-pub use caller::{Caller, Role};
+pub use caller::{Caller, Origin, Role};
 pub use error::{Error, ErrorKind};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::capabilities::{BoxFuture, Grants, log::one_line};
+use crate::audit::AuditLog;
+use crate::capabilities::{BoxFuture, ConfigError, Grants, log::one_line};
+use crate::metrics::Metrics;
 use crate::runtime::{CallError, ComponentSource, Limits, LoadError, Operation, Plugin, Runtime};
 use crate::wit::exports::harper::plugin::operations;
 
 /// The operations of all plugins, by name.
 pub(crate) struct Dispatch {
     runtime: Runtime,
+    audit: Option<AuditLog>,
+    metrics: Arc<Metrics>,
     operations: BTreeMap<Arc<str>, Entry>,
 }
 
@@ -37,8 +42,12 @@ pub(crate) type Native =
     dyn Fn(Caller, Value) -> BoxFuture<'static, Result<Value, Error>> + Send + Sync;
 
 impl Dispatch {
-    pub(crate) fn new(runtime: Runtime) -> Self {
-        Self { runtime, operations: BTreeMap::new() }
+    pub(crate) fn new(runtime: Runtime, metrics: Arc<Metrics>, audit: Option<AuditLog>) -> Self {
+        Self { runtime, audit, metrics, operations: BTreeMap::new() }
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Loads a plugin. One that has an operation that is there already is refused.
@@ -87,38 +96,69 @@ impl Dispatch {
         self.operations.values().map(|entry| &entry.operation)
     }
 
+    pub(crate) fn may_change(&self, request: &Map<String, Value>) -> bool {
+        let name = request.get("operation").and_then(Value::as_str).unwrap_or_default();
+        self.operations.get(name).is_none_or(|entry| entry.operation.changes)
+    }
+
     pub(crate) async fn dispatch(&self, caller: &Caller, request: Value) -> Result<Value, Error> {
-        let Some(request_object) = request.as_object() else {
-            return Err(Error::new(ErrorKind::Invalid, "Request body must be a JSON object"));
-        };
-        let Some(name) = request_object.get("operation").and_then(Value::as_str) else {
-            let text = "Request body must include an 'operation' property";
-            return Err(Error::new(ErrorKind::Invalid, text));
-        };
-        let Some((name, entry)) = self.operations.get_key_value(name) else {
-            let text = format!("Operation '{}' not found", shown(name));
-            return Err(Error::new(ErrorKind::Invalid, text));
-        };
-        match (entry.operation.super_user, &caller.role) {
-            (_, Role::SuperUser) => {}
-            (true, _) => {
-                let text = format!("Operation '{name}' is restricted to super_user roles");
-                return Err(Error::new(ErrorKind::Forbidden, text));
+        let started = Instant::now();
+        let (name, entry) = match self.find(&request) {
+            Ok(found) => found,
+            Err(error) => {
+                // The name is the client's own, and has no place among ours.
+                self.metrics.operation("unknown", error.kind.name(), started.elapsed());
+                return Err(error);
             }
-            // No role has a right until it is given one, and there is no way yet to give it one.
-            (false, _) => {
-                let text = format!("Operation '{name}' is not allowed for this user's role");
-                return Err(Error::new(ErrorKind::Forbidden, text));
+        };
+        if let Err(refused) = authorise(&entry.operation, &caller.role) {
+            if let Some(audit) = &self.audit {
+                audit.refused(caller, name, &refused).await;
             }
+            self.metrics.operation(name, refused.kind.name(), started.elapsed());
+            return Err(refused);
         }
+        let audit = self.audit.as_ref().filter(|_| entry.operation.changes);
+        let audit = audit.map(|audit| audit.begin(caller, name, &request));
+        let result = self.perform(entry, name, caller, request).await;
+        if let Some(audit) = audit {
+            audit.end(&result).await;
+        }
+        let outcome = result.as_ref().map_or_else(|error| error.kind.name(), |_| "ok");
+        self.metrics.operation(name, outcome, started.elapsed());
+        result
+    }
+
+    fn find(&self, request: &Value) -> Result<(&Arc<str>, &Entry), Error> {
+        let invalid = |text: String| Error::new(ErrorKind::Invalid, text);
+        let object = request
+            .as_object()
+            .ok_or_else(|| invalid("Request body must be a JSON object".into()))?;
+        let name = object
+            .get("operation")
+            .and_then(Value::as_str)
+            .ok_or_else(|| invalid("Request body must include an 'operation' property".into()))?;
+        let found = self.operations.get_key_value(name);
+        found.ok_or_else(|| invalid(format!("Operation '{}' not found", shown(name))))
+    }
+
+    async fn perform(
+        &self,
+        entry: &Entry,
+        name: &Arc<str>,
+        caller: &Caller,
+        request: Value,
+    ) -> Result<Value, Error> {
         let plugin = match &entry.performer {
             Performer::Plugin(plugin) => plugin,
             Performer::Native(native) => return native(caller.clone(), request).await,
         };
-        self.runtime.call(plugin, name, caller, &request).await.map_err(|error| {
+        let changes = entry.operation.changes;
+        self.runtime.call(plugin, name, changes, caller, &request).await.map_err(|error| {
             let kind = match &error {
                 CallError::Refused(operations::Error::Invalid(_)) => ErrorKind::Invalid,
-                CallError::Refused(operations::Error::Conflict(_)) => ErrorKind::Conflict,
+                CallError::Refused(operations::Error::Conflict(_))
+                | CallError::NotDurable(ConfigError::Conflict) => ErrorKind::Conflict,
                 CallError::RequestTooLarge { .. } => ErrorKind::TooLarge,
                 CallError::Busy => ErrorKind::Busy,
                 _ => ErrorKind::Failed,
@@ -130,6 +170,17 @@ impl Dispatch {
             Error::new(kind, error.for_caller(name))
         })
     }
+}
+
+fn authorise(operation: &Operation, role: &Role) -> Result<(), Error> {
+    let name = &operation.name;
+    let text = match (operation.super_user, role) {
+        (_, Role::SuperUser) => return Ok(()),
+        (true, _) => format!("Operation '{name}' is restricted to super_user roles"),
+        // No role has a right until it is given one, and there is no way yet to give it one.
+        (false, _) => format!("Operation '{name}' is not allowed for this user's role"),
+    };
+    Err(Error::new(ErrorKind::Forbidden, text))
 }
 
 /// A name that a client made up, fit to be shown.

@@ -9,8 +9,8 @@ use wasmtime::{Error, Store, UpdateDeadline};
 
 use super::limits::MemoryLimit;
 use super::ticker::TICK;
-use super::{CallError, Plugin, Runtime};
-use crate::capabilities::{Call, Exceeded, Meter};
+use super::{CallError, Plugin, Runtime, error};
+use crate::capabilities::{Call, Exceeded, HostCalls, Meter};
 use crate::dispatch::{Caller, Role};
 use crate::json;
 use crate::wit::exports::harper::plugin::operations;
@@ -19,15 +19,14 @@ use crate::wit::exports::harper::plugin::operations;
 const BUILT: usize = 16;
 
 fn length(reply: &Result<String, operations::Error>) -> usize {
-    match reply {
-        Ok(text)
-        | Err(
-            operations::Error::Invalid(text)
-            | operations::Error::Conflict(text)
-            | operations::Error::Failed(text)
-            | operations::Error::Other(text),
-        ) => text.len(),
-    }
+    reply.as_ref().map_or_else(|refused| error::text(refused).len(), String::len)
+}
+
+/// What a call has used in the end.
+pub(crate) struct Used {
+    /// Bytes of memory at its largest.
+    pub(crate) memory: usize,
+    pub(crate) host_calls: HostCalls,
 }
 
 /// What the store of a call holds.
@@ -43,11 +42,12 @@ impl Runtime {
         &self,
         plugin: &Plugin,
         operation: &Arc<str>,
+        changes: bool,
         caller: &Caller,
         request: &Value,
     ) -> Result<Value, CallError> {
         let limits = plugin.limits;
-        let request = request.to_string();
+        let request = json::text(request);
         if request.len() > limits.request_bytes {
             let (size, limit) = (request.len(), limits.request_bytes);
             return Err(CallError::RequestTooLarge { size, limit });
@@ -63,18 +63,25 @@ impl Runtime {
             username: caller.username.clone(),
             super_user: caller.role == Role::SuperUser,
         };
-        let mut store = self.store(plugin, operation);
+        let mut store = self.store(plugin, operation, changes);
         // Around everything: an epoch does not interrupt a call that waits for the host.
         let reply = timeout_at(deadline, async {
             let instance = plugin.prepared.instantiate_async(&mut store).await?;
             let operations = instance.harper_plugin_operations();
-            store
+            let reply = store
                 .run_concurrent(async |accessor| {
                     operations.call_handle(accessor, caller, request).await
                 })
-                .await?
+                .await??;
+            for durable in std::mem::take(&mut store.data_mut().call.shown_early) {
+                durable.await?;
+            }
+            wasmtime::error::Ok(reply)
         })
         .await;
+        let state = store.data();
+        let (memory, host_calls) = (state.memory.used(), state.call.meter.host_calls());
+        self.metrics.call(&plugin.name, &Used { memory, host_calls });
         match reply {
             Err(_) => Err(CallError::Exceeded(Exceeded::WallClock(limits.wall_clock))),
             Ok(Err(trap)) => Err(trap.into()),
@@ -98,7 +105,7 @@ impl Runtime {
         plugin: &Plugin,
     ) -> Result<Vec<operations::Operation>, CallError> {
         let _running = self.ticker.run();
-        let mut store = self.store(plugin, &"describe".into());
+        let mut store = self.store(plugin, &"describe".into(), false);
         let described = tokio::time::timeout(plugin.limits.wall_clock, async {
             let instance = plugin.prepared.instantiate_async(&mut store).await?;
             instance.harper_plugin_operations().call_describe(&mut store).await
@@ -109,14 +116,16 @@ impl Runtime {
         }
     }
 
-    fn store(&self, plugin: &Plugin, operation: &Arc<str>) -> Store<State> {
+    fn store(&self, plugin: &Plugin, operation: &Arc<str>, changes: bool) -> Store<State> {
         let limits = plugin.limits;
         let call = Call {
             plugin: plugin.name.clone(),
             operation: operation.clone(),
+            changes,
             capabilities: self.capabilities.clone(),
             grants: plugin.grants.clone(),
             meter: Meter::new(limits),
+            shown_early: Vec::new(),
         };
         let ticks_left = limits.cpu.as_nanos().div_ceil(TICK.as_nanos());
         let state = State { call, memory: MemoryLimit::new(limits.memory), ticks_left };

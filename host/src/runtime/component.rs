@@ -44,19 +44,39 @@ impl ComponentSource {
 pub struct Operation {
     /// The value of `operation` in a request.
     pub name: String,
+    /// The name of the plugin that has it; none for an operation of the host's own.
+    pub plugin: Option<String>,
     /// Whether only a super_user may call it.
     pub super_user: bool,
+    /// Whether it may change anything: such calls stand in the audit log.
+    pub changes: bool,
+    /// What follows, for an operation that takes something away: whoever calls it by hand is
+    /// shown this and asked.
+    pub warning: Option<String>,
     /// One line for a list of operations.
     pub help: String,
-    /// The JSON schema of the request body.
+    /// The JSON schema of the request body. Help on the command line shows the `description` of
+    /// each property and the first of the `examples`, a whole request; a key that is not among
+    /// `properties` is refused there unless `additionalProperties` allows it.
     pub schema: Value,
 }
 
 impl Operation {
-    /// An operation for super_users, whose body may be any object.
+    /// An operation for super_users that may change something, and whose body may be any object.
     pub fn new(name: impl Into<String>, help: impl Into<String>) -> Self {
         let schema = serde_json::json!({ "type": "object" });
-        Self { name: name.into(), super_user: true, help: help.into(), schema }
+        let (name, help) = (name.into(), help.into());
+        Self { name, plugin: None, super_user: true, changes: true, warning: None, help, schema }
+    }
+
+    /// The same, and it changes nothing.
+    pub fn read_only(self) -> Self {
+        Self { changes: false, ..self }
+    }
+
+    /// The same, and it takes something away: a sentence on what follows.
+    pub fn with_warning(self, warning: impl Into<String>) -> Self {
+        Self { warning: Some(warning.into()), ..self }
     }
 
     /// The same with another JSON schema of the request body.
@@ -211,7 +231,7 @@ fn compile(
 }
 
 fn check(operation: operations::Operation, plugin: &str) -> Result<Operation, LoadError> {
-    let operations::Operation { name, super_user, help, schema } = operation;
+    let operations::Operation { name, super_user, changes, warning, help, schema } = operation;
     let is_name = (1..=64).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     let schema = serde_json::from_str::<Value>(&schema).ok().filter(Value::is_object);
@@ -221,7 +241,10 @@ fn check(operation: operations::Operation, plugin: &str) -> Result<Operation, Lo
         Some(_) => "",
     };
     match schema {
-        Some(schema) if reason.is_empty() => Ok(Operation { name, super_user, help, schema }),
+        Some(schema) if reason.is_empty() => {
+            let plugin = Some(plugin.to_owned());
+            Ok(Operation { name, plugin, super_user, changes, warning, help, schema })
+        }
         _ => Err(LoadError::Operation {
             plugin: plugin.into(),
             operation: crate::capabilities::log::one_line(&name),

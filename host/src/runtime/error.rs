@@ -2,14 +2,14 @@
 
 use wasmtime::{Error, PoolConcurrencyLimitError, Trap};
 
-use crate::capabilities::Exceeded;
+use crate::capabilities::{ConfigError, Exceeded};
 use crate::wit::exports::harper::plugin::operations;
 
 /// Each case has one meaning. The caller is told less than the log.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
     /// The plugin answered with an error: that is its reply.
-    #[error("{0:?}")]
+    #[error("{}", text(.0))]
     Refused(operations::Error),
     /// The request is larger than the plugin takes; it was not called.
     #[error("the request has {size} bytes, and the limit is {limit}")]
@@ -26,6 +26,9 @@ pub(crate) enum CallError {
     /// It broke in another way.
     #[error("it trapped: {0:?}")]
     Trapped(Error),
+    /// What it has seen of the configuration never became durable, so its reply may be untrue.
+    #[error("the configuration that it was shown was not written: {0}")]
+    NotDurable(ConfigError),
     /// Its reply is not JSON.
     #[error("its reply is not JSON: {0}")]
     NotJson(serde_json::Error),
@@ -35,15 +38,14 @@ impl CallError {
     /// A sentence for whoever asked: the cause of what is not their doing is for the log.
     pub(crate) fn for_caller(&self, operation: &str) -> String {
         match self {
-            Self::Refused(
-                operations::Error::Invalid(text)
-                | operations::Error::Conflict(text)
-                | operations::Error::Failed(text)
-                | operations::Error::Other(text),
-            ) => text.clone(),
+            Self::Refused(refused) => text(refused).to_owned(),
             Self::RequestTooLarge { limit, .. } => {
                 format!("The request body is over the limit of {limit} bytes of '{operation}'")
             }
+            Self::NotDurable(ConfigError::Conflict) => {
+                "The configuration was changed by others meanwhile, try again".into()
+            }
+            Self::NotDurable(error) => error.to_string(),
             Self::Busy => "The host is busy: try again later".into(),
             Self::Exceeded(exceeded) => {
                 format!("Operation '{operation}' was stopped: it {exceeded}")
@@ -55,10 +57,23 @@ impl CallError {
     }
 }
 
+/// What a plugin's error says, whichever it is.
+pub(super) fn text(refused: &operations::Error) -> &str {
+    match refused {
+        operations::Error::Invalid(text)
+        | operations::Error::Conflict(text)
+        | operations::Error::Failed(text)
+        | operations::Error::Other(text) => text,
+    }
+}
+
 impl From<Error> for CallError {
     fn from(error: Error) -> Self {
         if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
             return Self::Exceeded(*exceeded);
+        }
+        if let Some(error) = error.downcast_ref::<ConfigError>() {
+            return Self::NotDurable(error.clone());
         }
         if error.is::<PoolConcurrencyLimitError>() {
             return Self::Busy;

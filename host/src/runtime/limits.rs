@@ -71,6 +71,11 @@ impl MemoryLimit {
     pub(super) fn new(limit: usize) -> Self {
         Self { limit, used: 0, table_elements: 0 }
     }
+
+    /// Bytes at its largest: the memory of an instance does not shrink.
+    pub(super) fn used(&self) -> usize {
+        self.used.min(self.limit)
+    }
 }
 
 impl ResourceLimiter for MemoryLimit {

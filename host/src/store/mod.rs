@@ -6,15 +6,20 @@ mod open;
 mod users;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use redb::{Database, ReadTransaction, WriteTransaction};
 
 pub use open::OpenError;
-pub use users::User;
+pub use users::{Changed, User};
 
 /// The open database; clones share it, and it is closed with the last one.
 #[derive(Clone)]
-pub struct Store(Arc<Database>);
+pub struct Store {
+    database: Arc<Database>,
+    /// redb refuses every write after one that its disk has failed.
+    failed: Arc<AtomicBool>,
+}
 
 /// Why a transaction failed; nothing of it was kept.
 #[derive(Debug, thiserror::Error)]
@@ -37,13 +42,22 @@ impl<E: Into<redb::Error>> From<E> for Error {
 }
 
 impl Store {
+    fn new(database: Database) -> Store {
+        Store { database: Arc::new(database), failed: Arc::default() }
+    }
+
+    /// Whether it takes writes: none after its disk has failed, until it is opened again.
+    pub fn takes_writes(&self) -> bool {
+        !self.failed.load(Relaxed)
+    }
+
     /// Runs `f` on a snapshot.
     async fn read<T, F>(&self, f: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: FnOnce(&ReadTransaction) -> Result<T, Error> + Send + 'static,
     {
-        let database = self.0.clone();
+        let database = self.database.clone();
         blocking(move || {
             use redb::ReadableDatabase;
             f(&database.begin_read()?)
@@ -57,14 +71,21 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&WriteTransaction) -> Result<T, Error> + Send + 'static,
     {
-        let database = self.0.clone();
-        blocking(move || {
+        let database = self.database.clone();
+        let written = blocking(move || {
             let transaction = database.begin_write()?;
             let value = f(&transaction)?;
             transaction.commit()?;
             Ok(value)
         })
-        .await
+        .await;
+        if let Err(Error::Database(error)) = &written
+            && matches!(**error, redb::Error::Io(_) | redb::Error::PreviousIo)
+            && !self.failed.swap(true, Relaxed)
+        {
+            tracing::error!("the database takes no writes until the node is restarted: {error}");
+        }
+        written
     }
 }
 

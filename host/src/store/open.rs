@@ -4,7 +4,6 @@ use std::{
     fs::{self, File, OpenOptions},
     io,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use redb::{
@@ -98,7 +97,7 @@ fn open(folder: &Path, path: &Path) -> Result<Store, OpenError> {
         Err(e) => return Err(broken(path)(e)),
     };
     match prepare(&database).map_err(broken(path))? {
-        Some(SCHEMA) => Ok(Store(Arc::new(database))),
+        Some(SCHEMA) => Ok(Store::new(database)),
         Some(found) if found > SCHEMA => Err(OpenError::Newer { path: path.into(), found }),
         _ => Err(OpenError::Foreign { path: path.into() }),
     }

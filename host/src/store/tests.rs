@@ -1,6 +1,10 @@
 //! Tests of the file: who may open it, and what stays in it.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use redb::{Database, TableDefinition};
 
@@ -14,6 +18,8 @@ fn bob() -> User {
         role: "reader".into(),
         active: true,
         password_hash: "none".into(),
+        created: 1,
+        updated: 2,
     }
 }
 
@@ -49,18 +55,20 @@ async fn users_outlive_the_process_and_nobody_else_reads_them() {
 async fn a_change_is_whole_or_not_at_all() {
     let root = tempfile::tempdir().unwrap();
     let store = Store::open(root.path()).await.unwrap();
-    assert!(!store.change_user("bob", |_| unreachable!()).await.unwrap());
+    let unknown = store.change_user("bob", "super_user", |_| unreachable!()).await.unwrap();
+    assert_eq!(unknown, Changed::Unknown);
     store.add_user(bob()).await.unwrap();
-    let broken = store.change_user("bob", |user| {
+    let broken = store.change_user("bob", "super_user", |user| {
         user.active = false;
         panic!("on purpose");
     });
     assert!(matches!(broken.await, Err(Error::Lost)));
     assert_eq!(store.user("bob").await.unwrap(), Some(bob()));
-    let renamed = store.change_user("bob", |user| user.username = "eve".into());
-    assert!(renamed.await.unwrap());
+    let renamed = store.change_user("bob", "super_user", |user| user.username = "eve".into());
+    assert_eq!(renamed.await.unwrap(), Changed::Done);
     assert_eq!(store.user("bob").await.unwrap(), Some(bob()), "the key is the name");
-    assert!(store.remove_user("bob").await.unwrap() && !store.remove_user("bob").await.unwrap());
+    assert_eq!(store.remove_user("bob", "super_user").await.unwrap(), Changed::Done);
+    assert_eq!(store.remove_user("bob", "super_user").await.unwrap(), Changed::Unknown);
 }
 
 /// As a start would that is killed before its first commit: what it has begun has another name.
@@ -70,15 +78,17 @@ fn the_file_has_its_name_only_once_it_is_whole() {
     let folder = root.path().join("database");
     let file = folder.join("harper.redb");
     fs::create_dir(&folder).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     std::thread::scope(|scope| {
         let watcher = scope.spawn(|| {
+            let deadline = Instant::now() + Duration::from_secs(30);
             while !file.exists() {
+                assert!(Instant::now() < deadline, "there is no file");
                 std::hint::spin_loop();
             }
             fs::read(&file).unwrap()
         });
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        scope.spawn(move || runtime.block_on(Store::open(root.path())).map(drop).unwrap());
+        scope.spawn(|| runtime.block_on(Store::open(root.path())).map(drop).unwrap());
         assert!(watcher.join().unwrap().starts_with(b"redb"), "from its first moment on");
     });
 }

@@ -5,6 +5,17 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Store};
 
+/// What became of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changed {
+    /// It is done, durably.
+    Done,
+    /// There is no such user; nothing was changed.
+    Unknown,
+    /// Nobody active would have the role that someone must have; nothing was changed.
+    LastOfRole,
+}
+
 pub(super) const TABLE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("system.users");
 
 /// One user as it is stored.
@@ -18,6 +29,18 @@ pub struct User {
     pub active: bool,
     /// The password's argon2id hash as a PHC string.
     pub password_hash: String,
+    /// When the record was made, in milliseconds since 1970.
+    #[serde(default)]
+    pub created: i64,
+    /// When it was changed last, in milliseconds since 1970.
+    #[serde(default)]
+    pub updated: i64,
+}
+
+impl User {
+    fn is_active(&self, role: &str) -> bool {
+        self.active && self.role == role
+    }
 }
 
 impl Store {
@@ -64,30 +87,71 @@ impl Store {
         .await
     }
 
-    /// Changes a user's record with `f`; false when there is none. The name stays.
+    /// All users, in the order of their names.
+    pub async fn users(&self) -> Result<Vec<User>, Error> {
+        self.read(|t| t.open_table(TABLE)?.iter()?.map(|entry| decode(entry?.1.value())).collect())
+            .await
+    }
+
+    /// Changes a user's record with `f`. The name stays, and so does the last active user of the
+    /// role `needed`.
     pub async fn change_user(
         &self,
         username: &str,
+        needed: &'static str,
         f: impl FnOnce(&mut User) + Send + 'static,
-    ) -> Result<bool, Error> {
+    ) -> Result<Changed, Error> {
         let username = username.to_owned();
         self.write(move |t| {
             let mut table = t.open_table(TABLE)?;
             let found = table.get(username.as_str())?.map(|v| decode(v.value())).transpose()?;
-            let Some(mut user) = found else { return Ok(false) };
+            let Some(mut user) = found else { return Ok(Changed::Unknown) };
+            let had = user.is_active(needed);
             f(&mut user);
             user.username = username;
+            if had && !user.is_active(needed) && is_last(&table, &user.username, needed)? {
+                return Ok(Changed::LastOfRole);
+            }
             table.insert(user.username.as_str(), encode(&user)?.as_slice())?;
-            Ok(true)
+            Ok(Changed::Done)
         })
         .await
     }
 
-    /// Removes a user; false when there was none.
-    pub async fn remove_user(&self, username: &str) -> Result<bool, Error> {
+    /// Removes a user, unless they are the last active one of the role `needed`.
+    pub async fn remove_user(
+        &self,
+        username: &str,
+        needed: &'static str,
+    ) -> Result<Changed, Error> {
         let username = username.to_owned();
-        self.write(move |t| Ok(t.open_table(TABLE)?.remove(username.as_str())?.is_some())).await
+        self.write(move |t| {
+            let mut table = t.open_table(TABLE)?;
+            let found = table.get(username.as_str())?.map(|v| decode(v.value())).transpose()?;
+            let Some(user) = found else { return Ok(Changed::Unknown) };
+            if user.is_active(needed) && is_last(&table, &username, needed)? {
+                return Ok(Changed::LastOfRole);
+            }
+            table.remove(username.as_str())?;
+            Ok(Changed::Done)
+        })
+        .await
     }
+}
+
+/// Whether nobody but `username` is an active user of the role.
+fn is_last(
+    table: &impl ReadableTable<&'static str, &'static [u8]>,
+    username: &str,
+    role: &str,
+) -> Result<bool, Error> {
+    for entry in table.iter()? {
+        let user = decode(entry?.1.value())?;
+        if user.username != username && user.is_active(role) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn any_with_role(

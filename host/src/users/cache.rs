@@ -132,10 +132,9 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dispatch::Role;
 
     fn caller(name: &str) -> Result<Caller, LoginFailed> {
-        Ok(Caller { username: name.into(), role: Role::SuperUser })
+        Ok(Caller::super_user(name))
     }
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);

@@ -11,13 +11,22 @@ mod password;
 #[cfg(test)]
 mod tests;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
+use prometheus_client::registry::Registry;
 use zeroize::Zeroizing;
 
 use crate::{
-    dispatch::{Caller, Role},
-    store::{self, Store, User},
+    dispatch::{Caller, Origin, Role},
+    metrics::Counters,
+    store::{self, Changed, Store, User},
 };
 use cache::{Answer, Cache};
 use guesses::Guesses;
@@ -30,8 +39,9 @@ pub const MAX_PASSWORD: usize = 1024;
 
 const SUPER_USER: &str = "super_user";
 const CLUSTER_USER: &str = "cluster_user";
-/// What a wrong password that is known to be wrong waits for: it costs nothing, and is not counted.
-const REPEATED: Duration = Duration::from_secs(1);
+/// What an attempt waits for that costs nothing and is not counted: a password that is known to be
+/// wrong, and one that came too soon after others.
+const SLOWED: Duration = Duration::from_secs(1);
 
 /// The users of this node; clones share one state.
 #[derive(Clone)]
@@ -42,6 +52,10 @@ struct Inner {
     passwords: Passwords,
     cache: Cache,
     guesses: Guesses,
+    registry: Registry,
+    failures: Counters<1>,
+    /// How often any user was changed.
+    changes: AtomicU64,
 }
 
 /// Why nobody was logged in. The texts are for the client.
@@ -58,23 +72,51 @@ pub enum LoginFailed {
     Internal,
 }
 
-/// Why the users were not changed.
+impl LoginFailed {
+    /// Its name in metrics.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Credentials => "credentials",
+            Self::Busy => "busy",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// Why the users were not changed. The texts are for the client, but for that of `Store`.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The name is empty, too long, or could not be used in HTTP's Basic scheme.
-    #[error("a user name has 1 to {MAX_USERNAME} bytes, no colon and no control character")]
+    #[error("'username' must have 1 to {MAX_USERNAME} bytes, no colon and no control character")]
     Name,
     /// The password is empty or too long.
-    #[error("a password has 1 to {MAX_PASSWORD} bytes")]
+    #[error("'password' must have 1 to {MAX_PASSWORD} bytes")]
     Password,
-    /// Someone has that name, or is super_user already where the first one was to be made.
-    #[error("user '{0}' cannot be added: the name is taken, or there is a super_user already")]
+    /// The role's name is empty, too long, or no text.
+    #[error("'role' must have 1 to {MAX_USERNAME} bytes and no control character")]
+    Role,
+    /// The role is one of the two that mean something, misspelled.
+    #[error("'role' is '{given}': did you mean '{meant}'?")]
+    MisspelledRole {
+        /// What was given.
+        given: String,
+        /// What was probably meant.
+        meant: &'static str,
+    },
+    /// Someone has that name.
+    #[error("User '{0}' already exists")]
     Taken(String),
+    /// Someone is super_user already, or has that name, where the first one was to be made.
+    #[error("there is a super_user already, or a user '{0}'")]
+    NotFirst(String),
     /// Nobody has that name.
-    #[error("user '{0}' does not exist")]
+    #[error("User '{0}' does not exist")]
     Unknown(String),
+    /// Without this one nobody could manage the node over the network.
+    #[error("User '{0}' is the last active super_user: add another one first")]
+    LastSuperUser(String),
     /// Too many passwords wait to be hashed.
-    #[error("too many logins at the same time, try again")]
+    #[error("Too many logins at the same time, try again")]
     Busy,
     /// The database failed.
     #[error(transparent)]
@@ -84,6 +126,29 @@ pub enum Error {
 impl From<Busy> for Error {
     fn from(_: Busy) -> Error {
         Error::Busy
+    }
+}
+
+/// A user, without the password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UserInfo {
+    /// The name they log in with.
+    pub username: String,
+    /// What they may do.
+    pub role: Role,
+    /// Whether they may log in.
+    pub active: bool,
+    /// When they were added, in milliseconds since 1970.
+    pub created: i64,
+    /// When they were changed last, in milliseconds since 1970.
+    pub updated: i64,
+}
+
+impl From<User> for UserInfo {
+    fn from(user: User) -> UserInfo {
+        let User { username, role, active, created, updated, .. } = user;
+        UserInfo { username, role: Role::of_name(role), active, created, updated }
     }
 }
 
@@ -98,11 +163,48 @@ pub struct Change {
     pub active: Option<bool>,
 }
 
+/// Fails for what cannot be a user's name.
+pub fn check_username(name: &str) -> Result<(), Error> {
+    let fits = (1..=MAX_USERNAME).contains(&name.len());
+    if fits && !name.contains(|c: char| c == ':' || c.is_control()) {
+        Ok(())
+    } else {
+        Err(Error::Name)
+    }
+}
+
+/// Fails for what cannot be a password.
+pub fn check_password(password: &str) -> Result<(), Error> {
+    if (1..=MAX_PASSWORD).contains(&password.len()) { Ok(()) } else { Err(Error::Password) }
+}
+
+/// Fails for what cannot be a role's name.
+pub fn check_role(role: &str) -> Result<(), Error> {
+    let fits = (1..=MAX_USERNAME).contains(&role.len());
+    if !fits || role.contains(char::is_control) {
+        return Err(Error::Role);
+    }
+    let letters = |name: &str| -> String {
+        name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+    };
+    let is_like = |meant: &&str| *meant != role && letters(meant) == letters(role);
+    match [SUPER_USER, CLUSTER_USER].into_iter().find(is_like) {
+        Some(meant) => Err(Error::MisspelledRole { given: role.to_owned(), meant }),
+        None => Ok(()),
+    }
+}
+
 impl Users {
     /// The users in `store`. Credentials that were checked hold for `cache_ttl`; zero checks each
     /// time.
     pub fn open(store: Store, cache_ttl: Duration) -> Users {
+        let failures = Counters::default();
+        let mut registry = Registry::with_prefix("harper");
+        registry.register("logins_failed", "Logins that failed", failures.clone());
         Users(Arc::new(Inner {
+            registry,
+            failures,
+            changes: AtomicU64::new(0),
             store,
             passwords: Passwords::new(),
             cache: Cache::new(cache_ttl),
@@ -110,9 +212,33 @@ impl Users {
         }))
     }
 
+    /// Another number after any user was changed: whoever was verified before may be out.
+    pub(crate) fn generation(&self) -> u64 {
+        self.0.changes.load(Ordering::SeqCst)
+    }
+
+    /// Whether changes of users can be kept; the database takes none after its disk has failed.
+    pub(crate) fn can_be_changed(&self) -> bool {
+        self.0.store.takes_writes()
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+
     /// Whether there is a super_user, active or not.
     pub async fn has_super_user(&self) -> Result<bool, Error> {
         Ok(self.0.store.has_role(SUPER_USER).await?)
+    }
+
+    /// All users, in the order of their names.
+    pub async fn list(&self) -> Result<Vec<UserInfo>, Error> {
+        Ok(self.0.store.users().await?.into_iter().map(UserInfo::from).collect())
+    }
+
+    /// The user of that name.
+    pub async fn info(&self, username: &str) -> Result<Option<UserInfo>, Error> {
+        Ok(self.0.store.user(username).await?.map(UserInfo::from))
     }
 
     /// Adds the super_user of a node that has none.
@@ -121,23 +247,30 @@ impl Users {
         username: &str,
         password: &str,
     ) -> Result<(), Error> {
-        let user = self.0.user(username, password, &Role::SuperUser).await?;
-        self.change(
-            username,
-            Error::Taken,
-            |store| async move { store.add_first_with_role(user).await },
-        )
-        .await
+        let user = self.0.user(username, password, &Role::SuperUser, true).await?;
+        let add = |store: Store| async move { store.add_first_with_role(user).await };
+        self.change(username, add).await?.then_some(()).ok_or(Error::NotFirst(username.into()))
     }
 
-    /// Adds a user, who may log in at once.
-    pub async fn add(&self, username: &str, password: &str, role: &Role) -> Result<(), Error> {
-        let user = self.0.user(username, password, role).await?;
-        self.change(username, Error::Taken, |store| async move { store.add_user(user).await }).await
+    /// Adds a user, who may log in at once if they are active.
+    pub async fn add(
+        &self,
+        username: &str,
+        password: &str,
+        role: &Role,
+        active: bool,
+    ) -> Result<(), Error> {
+        let user = self.0.user(username, password, role, active).await?;
+        let add = |store: Store| async move { store.add_user(user).await };
+        self.change(username, add).await?.then_some(()).ok_or(Error::Taken(username.into()))
     }
 
-    /// Changes a user; what they logged in with before counts no more once this returns.
+    /// Changes a user; what they logged in with before counts no more once this returns. The last
+    /// active super_user stays one.
     pub async fn alter(&self, username: &str, change: Change) -> Result<(), Error> {
+        if let Some(role) = &change.role {
+            check_role(role.name())?;
+        }
         let hash = match change.password {
             Some(password) => Some(self.0.hash(&password).await?),
             None => None,
@@ -146,44 +279,42 @@ impl Users {
             user.password_hash = hash.unwrap_or_else(|| std::mem::take(&mut user.password_hash));
             user.active = change.active.unwrap_or(user.active);
             if let Some(role) = change.role {
-                user.role = role_name(&role).to_owned();
+                user.role = role.name().to_owned();
             }
+            user.updated = now().max(user.updated + 1);
         };
         let name = username.to_owned();
-        let alter = |store: Store| async move { store.change_user(&name, apply).await };
-        self.change(username, Error::Unknown, alter).await
+        let alter = |store: Store| async move { store.change_user(&name, SUPER_USER, apply).await };
+        outcome(self.change(username, alter).await?, username)
     }
 
-    /// Removes a user; they are out once this returns.
+    /// Removes a user, but not the last active super_user; they are out once this returns.
     pub async fn remove(&self, username: &str) -> Result<(), Error> {
         let name = username.to_owned();
-        let remove = |store: Store| async move { store.remove_user(&name).await };
-        self.change(username, Error::Unknown, remove).await
+        let remove = |store: Store| async move { store.remove_user(&name, SUPER_USER).await };
+        outcome(self.change(username, remove).await?, username)
     }
 
     /// Writes, then forgets what was known of the user, also of checks that read the record before
     /// it. In a task of its own: a caller who goes away in between must not leave the old password
     /// valid.
-    async fn change<F>(
+    async fn change<F, T: Send + 'static>(
         &self,
         username: &str,
-        not_done: fn(String) -> Error,
         write: impl FnOnce(Store) -> F,
-    ) -> Result<(), Error>
+    ) -> Result<T, Error>
     where
-        F: Future<Output = Result<bool, store::Error>> + Send + 'static,
+        F: Future<Output = Result<T, store::Error>> + Send + 'static,
     {
         let (users, name) = (self.clone(), username.to_owned());
         let write = write(self.0.store.clone());
         let written = tokio::spawn(async move {
             let done = write.await;
             users.0.cache.forget(&name);
+            users.0.changes.fetch_add(1, Ordering::SeqCst);
             done
         });
-        match written.await.unwrap_or(Err(store::Error::Lost))? {
-            true => Ok(()),
-            false => Err(not_done(username.to_owned())),
-        }
+        Ok(written.await.unwrap_or(Err(store::Error::Lost))?)
     }
 
     /// Who this is, for a client at address `peer`. Dropping the future stops nothing halfway.
@@ -193,31 +324,44 @@ impl Users {
         password: &str,
         peer: IpAddr,
     ) -> Result<Caller, LoginFailed> {
-        if username.len() > MAX_USERNAME || password.len() > MAX_PASSWORD {
-            return Err(LoginFailed::Credentials);
+        let login = self.0.login(username, password, peer).await;
+        if let Err(failed) = login {
+            self.0.failures.get_or_create(&[("reason", failed.name().to_owned())]).inc();
         }
-        let known = self.0.cache.entry(peer, username, password);
-        if let Some(answer) = known.answer.get() {
-            if answer.login.is_err() {
-                tokio::time::sleep(REPEATED).await;
-            }
-            return answer.login.clone();
-        }
-        let check = || self.0.check(username, password, peer, known.trusted);
-        known.answer.get_or_init(check).await.login.clone()
+        login.map(|caller| caller.with_origin(Origin::Address(peer)))
     }
 }
 
 impl Inner {
+    async fn login(
+        &self,
+        username: &str,
+        password: &str,
+        peer: IpAddr,
+    ) -> Result<Caller, LoginFailed> {
+        if username.len() > MAX_USERNAME || password.len() > MAX_PASSWORD {
+            return Err(LoginFailed::Credentials);
+        }
+        let known = self.cache.entry(peer, username, password);
+        if let Some(answer) = known.answer.get() {
+            if answer.login.is_err() {
+                tokio::time::sleep(SLOWED).await;
+            }
+            return answer.login.clone();
+        }
+        let check = || self.check(username, password, peer, known.trusted);
+        known.answer.get_or_init(check).await.login.clone()
+    }
+
     async fn check(&self, username: &str, password: &str, peer: IpAddr, trusted: bool) -> Answer {
         let attempt = if trusted { None } else { Some(self.guesses.attempt(peer, username)) };
         match &attempt {
             None => {}
             Some(Some(attempt)) => attempt.turn().await,
-            // Too fast: not looked at, which the answer does not tell.
+            // Too fast to be looked at. It may have been right, so it is not said to be wrong.
             Some(None) => {
-                tokio::time::sleep(guesses::LONGEST).await;
-                return self.cache.passing(Err(LoginFailed::Credentials));
+                tokio::time::sleep(SLOWED).await;
+                return self.cache.passing(Err(LoginFailed::Busy));
             }
         }
         let login = self.look_at(username, password).await;
@@ -233,9 +377,10 @@ impl Inner {
             LoginFailed::Internal
         })?;
         let (hash, user) = match user {
-            Some(User { username, role, active, password_hash }) => {
-                let may = active && role != CLUSTER_USER;
-                (Some(password_hash), may.then(|| Caller { username, role: role_named(role) }))
+            Some(User { username, role, active, password_hash, .. }) => {
+                let role = Role::of_name(role);
+                let may = active && role != Role::ClusterUser;
+                (Some(password_hash), may.then(|| Caller::new(username, role)))
             }
             None => (None, None),
         };
@@ -247,39 +392,35 @@ impl Inner {
         }
     }
 
-    async fn user(&self, username: &str, password: &str, role: &Role) -> Result<User, Error> {
-        let fits = (1..=MAX_USERNAME).contains(&username.len());
-        if !fits || username.contains(|c: char| c == ':' || c.is_control()) {
-            return Err(Error::Name);
-        }
-        Ok(User {
-            username: username.to_owned(),
-            role: role_name(role).to_owned(),
-            active: true,
-            password_hash: self.hash(password).await?,
-        })
+    async fn user(
+        &self,
+        username: &str,
+        password: &str,
+        role: &Role,
+        active: bool,
+    ) -> Result<User, Error> {
+        check_username(username)?;
+        check_role(role.name())?;
+        let password_hash = self.hash(password).await?;
+        let (created, updated) = (now(), now());
+        let (username, role) = (username.to_owned(), role.name().to_owned());
+        Ok(User { username, role, active, password_hash, created, updated })
     }
 
     async fn hash(&self, password: &str) -> Result<String, Error> {
-        if !(1..=MAX_PASSWORD).contains(&password.len()) {
-            return Err(Error::Password);
-        }
+        check_password(password)?;
         Ok(self.passwords.hash(Zeroizing::new(password.to_owned())).await?)
     }
 }
 
-fn role_named(name: String) -> Role {
-    match name.as_str() {
-        SUPER_USER => Role::SuperUser,
-        CLUSTER_USER => Role::ClusterUser,
-        _ => Role::Named(name),
+fn outcome(changed: Changed, username: &str) -> Result<(), Error> {
+    match changed {
+        Changed::Done => Ok(()),
+        Changed::Unknown => Err(Error::Unknown(username.to_owned())),
+        Changed::LastOfRole => Err(Error::LastSuperUser(username.to_owned())),
     }
 }
 
-fn role_name(role: &Role) -> &str {
-    match role {
-        Role::SuperUser => SUPER_USER,
-        Role::ClusterUser => CLUSTER_USER,
-        Role::Named(name) => name,
-    }
+fn now() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
 }

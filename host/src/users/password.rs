@@ -1,14 +1,17 @@
 //! Hashing and checking passwords with argon2id, a few at a time and off the runtime.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use argon2::{Argon2, PasswordHasher, PasswordVerifier, password_hash::phc::PasswordHash};
+use argon2::{
+    ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version,
+    password_hash::phc::{Output, ParamsString, PasswordHash, Salt},
+};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 /// Argon2's own default is what OWASP asks for: argon2id, 19456 KiB, 2 passes, 1 lane.
-fn argon2() -> Argon2<'static> {
-    Argon2::default()
+fn params() -> Params {
+    Params::default()
 }
 
 /// What a password is checked against when there is no such user, so that both cost the same. The
@@ -25,10 +28,15 @@ const WAITING: usize = 62;
 pub(super) struct Passwords {
     places: Semaphore,
     running: Arc<Semaphore>,
+    /// Kept for the next ones: what is freed and taken again and again, glibc loses gigabytes of.
+    memory: Arc<Mutex<Vec<Memory>>>,
     /// How often argon2 was started.
     #[cfg(test)]
     pub(super) runs: Arc<std::sync::atomic::AtomicUsize>,
 }
+
+/// What one run fills.
+type Memory = Vec<Block>;
 
 /// Too many wait already, or the runtime is shutting down.
 #[derive(Debug)]
@@ -39,6 +47,7 @@ impl Passwords {
         Passwords {
             places: Semaphore::new(RUNNING + WAITING),
             running: Arc::new(Semaphore::new(RUNNING)),
+            memory: Arc::default(),
             #[cfg(test)]
             runs: Arc::default(),
         }
@@ -50,38 +59,69 @@ impl Passwords {
         password: Zeroizing<String>,
         hash: Option<String>,
     ) -> Result<bool, Busy> {
-        self.run(move || {
+        self.run(move |memory| {
             let known = hash.is_some();
             let hash = hash.as_deref().unwrap_or(NOBODY);
-            let matches = PasswordHash::new(hash)
-                .is_ok_and(|hash| argon2().verify_password(password.as_bytes(), &hash).is_ok());
-            known && matches
+            let matches = PasswordHash::new(hash).ok().and_then(|hash| {
+                let params = Params::try_from(&hash).ok()?;
+                let is_argon2id = hash.algorithm == ARGON2ID_IDENT;
+                let found = compute(&password, hash.salt.as_ref()?, &params, memory)?;
+                // Compared in constant time.
+                Some(is_argon2id && Some(found) == hash.hash)
+            });
+            known && matches == Some(true)
         })
         .await
     }
 
     /// The password's hash with a fresh salt, as a PHC string.
     pub(super) async fn hash(&self, password: Zeroizing<String>) -> Result<String, Busy> {
-        let hashed = self.run(move || argon2().hash_password(password.as_bytes()));
+        let hashed = self.run(move |memory| {
+            let mut salt = [0; 16];
+            getrandom::fill(&mut salt).ok()?;
+            let salt = Salt::new(&salt).ok()?;
+            let hash = PasswordHash {
+                algorithm: ARGON2ID_IDENT,
+                version: Some(Version::V0x13.into()),
+                params: ParamsString::try_from(&params()).ok()?,
+                salt: Some(salt),
+                hash: Some(compute(&password, &salt, &params(), memory)?),
+            };
+            Some(hash.to_string())
+        });
         // It fails only without memory or randomness.
-        hashed.await?.map(|hash| hash.to_string()).map_err(|_| Busy)
+        hashed.await?.ok_or(Busy)
     }
 
     async fn run<T: Send + 'static>(
         &self,
-        f: impl FnOnce() -> T + Send + 'static,
+        f: impl FnOnce(&mut Memory) -> T + Send + 'static,
     ) -> Result<T, Busy> {
         let _place = self.places.try_acquire().map_err(|_| Busy)?;
         let permit = self.running.clone().acquire_owned().await.map_err(|_| Busy)?;
         #[cfg(test)]
         self.runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let kept = self.memory.clone();
         // The permit goes along: when the caller goes away, the work still counts.
         let done = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            f()
+            let lock = || kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut memory = lock().pop().unwrap_or_default();
+            let value = f(&mut memory);
+            lock().push(memory);
+            value
         });
         done.await.map_err(|_| Busy)
     }
+}
+
+fn compute(password: &str, salt: &Salt, params: &Params, memory: &mut Memory) -> Option<Output> {
+    memory.resize(params.block_count(), Block::new());
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+    let mut out = [0; Params::DEFAULT_OUTPUT_LEN];
+    let (password, blocks) = (password.as_bytes(), memory.as_mut_slice());
+    argon2.hash_password_into_with_memory(password, salt, &mut out, blocks).ok()?;
+    Output::new(&out).ok()
 }
 
 #[cfg(test)]
@@ -89,16 +129,45 @@ mod tests {
     use super::*;
 
     // covers: http.auth.argon2id
-    #[test]
-    fn nobodys_hash_costs_what_ours_cost() {
+    #[tokio::test]
+    async fn nobodys_hash_costs_what_ours_cost() {
         let nobody = PasswordHash::new(NOBODY).unwrap();
-        let ours: PasswordHash = argon2().hash_password(b"x").unwrap();
+        let ours = Passwords::new().hash("x".to_owned().into()).await.unwrap();
+        let ours = PasswordHash::new(&ours).unwrap();
         assert_eq!(nobody.algorithm, ours.algorithm);
         assert_eq!(nobody.version, ours.version);
         assert_eq!(nobody.params, ours.params);
         assert_eq!(ours.params.to_string(), "m=19456,t=2,p=1");
         assert_eq!(nobody.salt.unwrap().len(), ours.salt.unwrap().len());
         assert_eq!(nobody.hash.unwrap().len(), ours.hash.unwrap().len());
+    }
+
+    /// As the library by itself writes and reads them.
+    #[tokio::test]
+    async fn hashes_are_argon2s_own() {
+        use argon2::{PasswordHasher, PasswordVerifier};
+        let passwords = Passwords::new();
+        let password = || "right".to_owned().into();
+        let ours = passwords.hash(password()).await.unwrap();
+        assert!(Argon2::default().verify_password(b"right", &ours[..]).is_ok());
+        let theirs: PasswordHash = Argon2::default().hash_password(b"right").unwrap();
+        assert!(passwords.matches(password(), Some(theirs.to_string())).await.unwrap());
+        for wrong in ["", "x", &theirs.to_string().replace("argon2id", "argon2i")] {
+            assert!(!passwords.matches(password(), Some(wrong.into())).await.unwrap(), "{wrong}");
+        }
+        let other = "wrong".to_owned().into();
+        assert!(!passwords.matches(other, Some(theirs.to_string())).await.unwrap());
+    }
+
+    // covers: http.auth.memory
+    #[tokio::test]
+    async fn memory_is_used_again() {
+        let passwords = Arc::new(Passwords::new());
+        let tries = (0..40).map(|_| passwords.matches("x".to_owned().into(), None));
+        futures_util::future::join_all(tries).await;
+        let kept = passwords.memory.lock().unwrap();
+        assert!((1..=RUNNING).contains(&kept.len()), "{}", kept.len());
+        assert!(kept.iter().all(|memory| memory.len() == params().block_count()));
     }
 
     // covers: http.auth.few-at-a-time
@@ -117,7 +186,7 @@ mod tests {
         let caller = tokio::spawn({
             let passwords = passwords.clone();
             async move {
-                let work = passwords.run(move || {
+                let work = passwords.run(move |_| {
                     started.send(()).unwrap();
                     wait.recv().unwrap();
                 });

@@ -10,6 +10,8 @@ use crate::validate::Violations;
 pub(crate) const OPERATION: Operation = Operation {
     name: "cluster_delete_routes",
     super_user: true,
+    changes: true,
+    warning: Some("Nodes that are reached over these routes alone are cut off."),
     help: "Remove routes from the hub and leaf server configuration",
     schema: || {
         json!({
@@ -17,8 +19,12 @@ pub(crate) const OPERATION: Operation = Operation {
             "required": ["operation", "routes"],
             "properties": {
                 "operation": { "const": OPERATION.name },
-                "routes": routes_schema(),
+                "routes": routes_schema("The routes to remove, from the hub and from the leaf"),
             },
+            "examples": [{
+                "operation": OPERATION.name,
+                "routes": [{ "host": "18.116.24.71", "port": 12345 }],
+            }],
         })
     },
 };

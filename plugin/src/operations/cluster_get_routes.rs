@@ -9,12 +9,15 @@ use crate::routes::RouteLists;
 pub(crate) const OPERATION: Operation = Operation {
     name: "cluster_get_routes",
     super_user: true,
+    changes: false,
+    warning: None,
     help: "Get all the hub and leaf server routes from the configuration",
     schema: || {
         json!({
             "type": "object",
             "required": ["operation"],
             "properties": { "operation": { "const": OPERATION.name } },
+            "examples": [{ "operation": OPERATION.name }],
         })
     },
 };

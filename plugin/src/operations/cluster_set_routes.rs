@@ -10,6 +10,8 @@ use crate::validate::Violations;
 pub(crate) const OPERATION: Operation = Operation {
     name: "cluster_set_routes",
     super_user: true,
+    changes: true,
+    warning: None,
     help: "Add routes to the hub or leaf server configuration",
     schema: || {
         json!({
@@ -17,9 +19,22 @@ pub(crate) const OPERATION: Operation = Operation {
             "required": ["operation", "server", "routes"],
             "properties": {
                 "operation": { "const": OPERATION.name },
-                "server": { "enum": ["hub", "leaf"] },
-                "routes": routes_schema(),
+                "server": {
+                    "enum": ["hub", "leaf"],
+                    "description": "Whose routes these are, in most cases the hub's",
+                },
+                "routes": routes_schema("The routes to add; those that are there stay"),
             },
+            "examples": [{
+                "operation": OPERATION.name,
+                "server": "hub",
+                "routes": [
+                    { "host": "3.22.181.22", "port": 12345 },
+                    { "host": "3.137.184.8", "port": 12345 },
+                    { "host": "18.223.239.195", "port": 12345 },
+                    { "host": "18.116.24.71", "port": 12345 },
+                ],
+            }],
         })
     },
 };

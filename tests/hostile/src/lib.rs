@@ -33,6 +33,7 @@ const NAMES: &[&str] = &[
     "reply_deep_json",
     "sleep",
     "config_get",
+    "config_get_to_change",
     "config_get_again",
     "config_get_together",
     "config_set",
@@ -50,6 +51,8 @@ impl Guest for Hostile {
         let operation = |name: &&str| Operation {
             name: format!("hostile_{name}"),
             super_user: **name != *"echo",
+            changes: **name == *"config_get_to_change",
+            warning: None,
             help: "Misbehave".into(),
             schema: "{}".into(),
         };
@@ -84,7 +87,7 @@ impl Guest for Hostile {
             "reply_no_json" => return Ok("{".into()),
             "reply_deep_json" => return Ok("[".repeat(size) + &"]".repeat(size)),
             "sleep" => clock::sleep(amount).await,
-            "config_get" => {
+            "config_get" | "config_get_to_change" => {
                 return match config::get(vec![text("path")]).await {
                     Ok(snapshot) => Ok(json!(snapshot.values).to_string()),
                     Err(error) => Err(Error::Failed(format!("{error:?}"))),

@@ -18,6 +18,7 @@ async fn hold(node: &Node) -> Client {
     client
 }
 
+// covers: cli.run.drain
 #[tokio::test]
 async fn running_requests_are_drained_and_idle_connections_closed_at_once() {
     let mut node = Node::start(config()).await;
@@ -84,6 +85,23 @@ async fn a_client_who_goes_away_stops_nothing_halfway() {
     soon(node.served).await.unwrap();
 }
 
+/// `look` holds as `hold` does, and says that it changes nothing.
+#[tokio::test]
+async fn what_only_reads_ends_with_its_client() {
+    let node = Node::start(config()).await;
+    let mut client = node.connect().await;
+    client.send(post(&[JSON, &bob()], r#"{"operation":"look"}"#)).await;
+    node.gate.begun().await;
+    drop(client);
+    soon(async {
+        while node.gate.running.load(SeqCst) > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(node.gate.done.load(SeqCst), 0);
+}
+
 #[tokio::test]
 async fn a_server_that_is_dropped_leaves_nothing_behind() {
     let node = Node::start(config()).await;
@@ -107,30 +125,30 @@ async fn where_it_cannot_listen() {
     let root = tempfile::tempdir().unwrap();
     let users = Users::open(Store::open(root.path()).await.unwrap(), Duration::ZERO);
     let (host, _gate) = host().await;
-    let bind = |config| Server::bind(config, host.clone(), users.clone());
-    let refused = |config| match bind(config) {
+    let bind = async |config| Server::bind(config, host.clone(), users.clone()).await;
+    let refused = async |config| match bind(config).await {
         Err(error) => error,
-        Ok(server) => panic!("listens on {}", server.local_addr()),
+        Ok(server) => panic!("listens on {}", server.addresses()),
     };
-    let first = bind(config()).unwrap();
-    let port = first.local_addr().port();
-    let error = refused(Config { port, ..config() });
+    let first = bind(config()).await.unwrap();
+    let port = first.addresses().http.unwrap().port();
+    let error = refused(Config { port: Some(port), ..config() }).await;
     assert_eq!(
         error.to_string(),
         format!("operationsApi.network.port {port} is in use on 127.0.0.1")
     );
     for host in ["0.0.0.0", "::", "10.0.0.1", "::ffff:10.0.0.1"] {
-        let error = refused(Config { host: host.parse().unwrap(), ..config() });
+        let error = refused(Config { host: host.parse().unwrap(), ..config() }).await;
         assert!(matches!(error, BindError::Plaintext(_)));
         assert!(error.to_string().contains("operationsApi.network.allowPlaintext"), "{error}");
     }
     // A documentation address: nobody has it.
     let host = "192.0.2.1".parse().unwrap();
-    let error = refused(Config { host, allow_plaintext: true, ..config() });
+    let error = refused(Config { host, allow_plaintext: true, ..config() }).await;
     let text = "operationsApi.network.host 192.0.2.1 is not an address of this machine";
     assert_eq!(error.to_string(), text);
     for host in ["127.0.0.2", "::1"] {
-        if let Err(error) = bind(Config { host: host.parse().unwrap(), ..config() }) {
+        if let Err(error) = bind(Config { host: host.parse().unwrap(), ..config() }).await {
             assert!(matches!(error, BindError::NoSuchAddress(_)), "no such loopback here: {error}");
         }
     }

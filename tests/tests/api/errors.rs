@@ -160,7 +160,7 @@ async fn results() {
     let reply = node.call(json!({ "operation": "echo", "z": 1, "a": { "é": null } })).await;
     assert_eq!(
         reply.text,
-        r#"{"user":"bob","role":"SuperUser","request":{"operation":"echo","z":1,"a":{"é":null}}}"#
+        r#"{"user":"bob","role":"SuperUser","origin":"127.0.0.1","request":{"operation":"echo","z":1,"a":{"é":null}}}"#
     );
 }
 

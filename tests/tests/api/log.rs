@@ -59,7 +59,7 @@ impl Subscriber for Catch {
     fn exit(&self, _: &span::Id) {}
 }
 
-fn lines_with(text: &str) -> Vec<String> {
+pub(crate) fn lines_with(text: &str) -> Vec<String> {
     LINES.lock().unwrap().iter().filter(|line| line.contains(text)).cloned().collect()
 }
 
@@ -68,7 +68,7 @@ async fn one_line_a_request_and_nothing_secret() {
     let node = Node::start(config()).await;
     let secret = "s3cret-s3cret";
     let role = harper_host::Role::SuperUser;
-    node.users.add("logged", secret, &role).await.unwrap();
+    node.users.add("logged", secret, &role, true).await.unwrap();
     let header = basic(format!("logged:{secret}"));
     let body = json!({ "operation": "log_test", "password": secret, "x": secret }).to_string();
     assert_eq!(node.ask(post(&[JSON, &header], body)).await.status, 200);

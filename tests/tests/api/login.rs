@@ -31,7 +31,7 @@ async fn colons_and_other_letters_in_passwords() {
     let node = Node::start(config()).await;
     let role = harper_host::Role::SuperUser;
     for (name, password) in [("ann", "a:b::"), ("zoë", "пароль 密码"), ("x", " ")] {
-        node.users.add(name, password, &role).await.unwrap();
+        node.users.add(name, password, &role, true).await.unwrap();
         let reply =
             node.ask(post(&[JSON, &basic(format!("{name}:{password}"))], ECHO)).await.json();
         assert_eq!((&reply["user"], &reply["role"]), (&json!(name), &json!("SuperUser")));
@@ -77,6 +77,7 @@ async fn a_browsers_script_is_not_challenged() {
 async fn a_changed_user_is_out_at_once() {
     let node = Node::start(config()).await;
     assert_eq!(node.call(json!({ "operation": "echo" })).await.status, 200);
+    node.users.add("ann", "right", &harper_host::Role::SuperUser, true).await.unwrap();
     node.users.remove("bob").await.unwrap();
     assert_eq!(node.call(json!({})).await.error(), (401, "Login failed".into()));
 }
@@ -96,4 +97,21 @@ async fn a_thousand_wrong_passwords_do_not_slow_a_right_one() {
     }
     let any = select_all(clients.iter_mut().map(|client| Box::pin(client.reply())));
     assert_eq!(any.await.0.error(), (401, "Login failed".into()));
+}
+
+/// The head is that of someone who may, and the body comes when they may no more.
+#[tokio::test]
+async fn who_is_removed_before_the_body_is_there_is_out() {
+    let node = Node::start(config()).await;
+    let admin = harper_host::Role::SuperUser;
+    node.users.add("su", "right", &admin, true).await.unwrap();
+    let mut client = node.connect().await;
+    let length = format!("Content-Length: {}", ECHO.len());
+    let headers = [JSON, &basic("su:right"), "Expect: 100-continue", &length];
+    client.send(head("POST / HTTP/1.1", &headers)).await;
+    let mut go_on = vec![0; 25];
+    soon(client.0.read_exact(&mut go_on)).await.unwrap();
+    node.users.remove("su").await.unwrap();
+    client.send(ECHO).await;
+    assert_eq!(client.reply().await.error(), (401, "Login failed".into()));
 }

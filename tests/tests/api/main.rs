@@ -8,4 +8,7 @@ mod limits;
 mod log;
 mod login;
 mod node;
+mod ready;
+mod socket;
+mod tls;
 mod wire;

@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -12,14 +13,14 @@ use std::{
 use base64ct::{Base64, Encoding};
 use harper_host::{
     BoxFuture, Caller, ConfigError, Error, ErrorKind, Host, KeyPath, Operation, Role, Snapshot,
-    api::{Config, Server},
+    api::{Addresses, Config, Readiness, Server},
     store::Store,
     users::{Change, Users},
 };
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::TcpStream,
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
+    net::{TcpStream, UnixStream},
     sync::{Semaphore, oneshot},
     task::JoinHandle,
     time::timeout,
@@ -71,15 +72,19 @@ impl Drop for Running {
 
 pub(crate) struct Node {
     pub(crate) address: SocketAddr,
+    /// Of the TLS port, when there is one.
+    pub(crate) secure: Option<SocketAddr>,
+    pub(crate) socket: PathBuf,
     pub(crate) gate: Gate,
     pub(crate) users: Users,
+    pub(crate) readiness: Readiness,
     pub(crate) stop: Option<oneshot::Sender<()>>,
     pub(crate) served: JoinHandle<()>,
-    _root: tempfile::TempDir,
+    pub(crate) root: tempfile::TempDir,
 }
 
 pub(crate) fn config() -> Config {
-    Config { port: 0, ..Config::default() }
+    Config { port: Some(0), ..Config::default() }
 }
 
 async fn answer(gate: Gate, caller: Caller, request: Value) -> Result<Value, Error> {
@@ -88,7 +93,7 @@ async fn answer(gate: Gate, caller: Caller, request: Value) -> Result<Value, Err
         Some("text") => Ok(json!("done")),
         Some("big") => Ok(json!({ "big": "x".repeat(request["size"].as_u64().unwrap() as usize) })),
         Some("panic") => panic!("as asked"),
-        Some("hold") => {
+        Some("hold" | "look") => {
             gate.running.fetch_add(1, SeqCst);
             let _running = Running(gate.running.clone());
             gate.begun.add_permits(1);
@@ -104,7 +109,7 @@ async fn answer(gate: Gate, caller: Caller, request: Value) -> Result<Value, Err
         Some("busy") => fail(ErrorKind::Busy),
         Some("failed") => fail(ErrorKind::Failed),
         _ => Ok(
-            json!({ "user": caller.username, "role": format!("{:?}", caller.role), "request": request }),
+            json!({ "user": caller.username, "role": format!("{:?}", caller.role), "origin": caller.origin.to_string(), "request": request }),
         ),
     }
 }
@@ -126,13 +131,14 @@ impl harper_host::Config for NoConfig {
     }
 }
 
-const OPERATIONS: [&str; 13] = [
+const OPERATIONS: [&str; 14] = [
     "echo",
     "log_test",
     "text",
     "big",
     "panic",
     "hold",
+    "look",
     "invalid",
     "unauthorized",
     "forbidden",
@@ -153,30 +159,47 @@ pub(crate) async fn host() -> (Host, Gate) {
     let builder = Host::builder().config(NoConfig);
     let builder = OPERATIONS.iter().fold(builder, |builder, name| {
         let gate = gate.clone();
-        builder.operation(Operation::new(*name, "For tests"), move |caller, request| {
-            answer(gate.clone(), caller, request)
-        })
+        let operation = Operation::new(*name, "For tests");
+        let operation = if *name == "look" { operation.read_only() } else { operation };
+        builder.operation(operation, move |caller, request| answer(gate.clone(), caller, request))
     });
     (builder.build().await.unwrap(), gate)
 }
 
+/// `bob:right`, super_user; `node:right`, the cluster's; `off:right`, inactive.
+pub(crate) async fn users(root: &Path) -> Users {
+    let users = Users::open(Store::open(root).await.unwrap(), Duration::from_secs(30));
+    users.create_first_super_user("bob", "right").await.unwrap();
+    users.add("node", "right", &Role::ClusterUser, true).await.unwrap();
+    users.add("off", "right", &Role::SuperUser, true).await.unwrap();
+    users.alter("off", Change { active: Some(false), ..Change::default() }).await.unwrap();
+    users
+}
+
 impl Node {
-    /// With `bob:right`, super_user; `node:right`, the cluster's; `off:right`, inactive.
+    /// With its port and its socket, the TLS port that `config` asks for, and [`users`].
     pub(crate) async fn start(config: Config) -> Node {
         super::log::catch();
         let root = tempfile::tempdir().unwrap();
-        let store = Store::open(root.path()).await.unwrap();
-        let users = Users::open(store, Duration::from_secs(30));
-        users.create_first_super_user("bob", "right").await.unwrap();
-        users.add("node", "right", &Role::ClusterUser).await.unwrap();
-        users.add("off", "right", &Role::SuperUser).await.unwrap();
-        users.alter("off", Change { active: Some(false), ..Change::default() }).await.unwrap();
+        let users = users(root.path()).await;
         let (host, gate) = host().await;
-        let server = Server::bind(config, host, users.clone()).unwrap();
-        let address = server.local_addr();
+        let config = config.in_folder(root.path());
+        let server = Server::bind(config, host, users.clone()).await.unwrap();
+        let Addresses { http, https, socket, .. } = server.addresses().clone();
+        let readiness = server.readiness();
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(server.serve(stopped));
-        Node { address, gate, users, stop: Some(stop), served, _root: root }
+        Node {
+            address: http.unwrap(),
+            secure: https,
+            socket: socket.unwrap(),
+            gate,
+            users,
+            readiness,
+            stop: Some(stop),
+            served,
+            root,
+        }
     }
 
     pub(crate) fn stop(&mut self) {
@@ -185,6 +208,12 @@ impl Node {
 
     pub(crate) async fn connect(&self) -> Client {
         let stream = soon(TcpStream::connect(self.address)).await.unwrap();
+        Client(BufReader::new(stream))
+    }
+
+    /// By the Unix socket.
+    pub(crate) async fn connect_socket(&self) -> Client<UnixStream> {
+        let stream = soon(UnixStream::connect(&self.socket)).await.unwrap();
         Client(BufReader::new(stream))
     }
 
@@ -232,7 +261,7 @@ pub(crate) fn head(line: &str, headers: &[&str]) -> Vec<u8> {
     (head + "\r\n").into_bytes()
 }
 
-pub(crate) struct Client(pub(crate) BufReader<TcpStream>);
+pub(crate) struct Client<S = TcpStream>(pub(crate) BufReader<S>);
 
 #[derive(Debug)]
 pub(crate) struct Reply {
@@ -261,7 +290,7 @@ impl Reply {
     }
 }
 
-impl Client {
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         soon(self.0.write_all(bytes.as_ref())).await.unwrap();
     }

@@ -19,10 +19,9 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::{
-    HEAD, HUB, SOON, TAIL, Writer, file, hub, hub_in, names, no_routes, node, set, wait_until,
+    ALL_THE_WHILE, HEAD, HUB, SOON, TAIL, Writer, file, hub, hub_in, names, no_routes, node, set,
+    wait_until,
 };
-
-const ALL_THE_WHILE: &str = "The configuration file is being changed by others all the while; nothing was changed, try again";
 
 /// Reads the file all the while until `stop`: it is whole each time, and routes are only ever
 /// added at the end. Returns how many states it saw.

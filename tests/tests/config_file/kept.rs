@@ -173,6 +173,23 @@ async fn a_folder_that_cannot_be_written() {
     assert_eq!(names(folder), [FILE_NAME, &format!("{FILE_NAME}.lock")]);
 }
 
+/// The folder holds the file's new name: who cannot sync it must not say that all is well.
+// covers: routes.file.atomic
+#[tokio::test]
+async fn a_folder_that_cannot_be_synced() {
+    let node = node().await;
+    let folder = node.folder.path();
+    fs::set_permissions(folder, Permissions::from_mode(0o300)).unwrap();
+    let said = Writer::wrapped(as_a_user(), folder, "a", 1, 1).run();
+    fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
+    let error = format!(
+        "Failed {FILE_NAME} was written, but may not outlive a power failure: \
+         Permission denied (os error 13)"
+    );
+    assert_eq!(said.errors, [error]);
+    assert_eq!(hub(&node).await, ["a-0-0"]);
+}
+
 // covers: routes.file.unchanged
 #[tokio::test]
 async fn nothing_is_written_when_nothing_changes() {

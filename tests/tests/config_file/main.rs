@@ -5,6 +5,7 @@ mod at_once;
 mod kept;
 mod refused;
 mod seen;
+mod together;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -20,6 +21,8 @@ use serde_json::{Value, json};
 
 /// No test waits longer for anything.
 const SOON: Duration = Duration::from_secs(20);
+
+const ALL_THE_WHILE: &str = "The configuration file is being changed by others all the while; nothing was changed, try again";
 
 const HUB: &str = "clustering.hubServer.cluster.network.routes";
 

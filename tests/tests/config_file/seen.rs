@@ -2,10 +2,13 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use harper_host::config::ConfigFile;
 use harper_host::{Change, Config, ConfigError};
 use serde_json::{Value, json};
+use tracing::{Metadata, Subscriber, span};
 
 use crate::{HEAD, HUB, TAIL, file, hub, hub_in, no_routes, node, route, set};
 
@@ -80,4 +83,50 @@ async fn a_file_that_goes_and_comes_back() {
     set(&node.host, "a").await.unwrap();
     assert_eq!(hub(&node).await, ["a"]);
     assert_ne!(ConfigFile::open(file(&node)).unwrap().document().unwrap(), Value::Null);
+}
+
+/// Counts warnings.
+struct Warnings(Arc<AtomicU32>);
+
+impl Subscriber for Warnings {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+/// Who wrote it may not have waited for the disk, and may not live any more. Here is a file that no
+/// disk has: it is read all the same, and the log says once that it could not be made durable.
+// covers: routes.file.told-when-durable
+#[test]
+fn what_others_wrote_is_made_durable_before_it_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(harper_host::config::FILE_NAME);
+    std::os::unix::fs::symlink("/proc/sys/kernel/ostype", &path).unwrap();
+    let warnings = Arc::<AtomicU32>::default();
+    tracing::subscriber::with_default(Warnings(warnings.clone()), || {
+        let config = ConfigFile::open(&path).unwrap();
+        assert_eq!(warnings.load(SeqCst), 1);
+        assert_eq!(config.document().unwrap(), "Linux");
+        assert_eq!(warnings.load(SeqCst), 1, "what is known to be durable is not synced again");
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, no_routes()).unwrap();
+        config.document().unwrap();
+        assert_eq!(warnings.load(SeqCst), 1, "a disk can do it");
+    });
 }

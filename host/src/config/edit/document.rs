@@ -2,17 +2,29 @@
 
 use super::{EditError, source::Source, tree::Tree};
 use serde_json::{Map, Value};
-use serde_yaml::Value as Yaml;
+use serde_yaml::{Mapping, Value as Yaml};
 
-/// A document in three forms: with positions, as YAML says it, and as JSON with merge keys applied.
-pub(super) struct Document {
-    pub tree: Tree,
-    pub yaml: Yaml,
-    pub json: Value,
+const BOM: char = '\u{feff}';
+
+/// A document in four forms: its text, with positions (in the text without its byte order mark), as
+/// YAML says it, and as JSON with merge keys applied.
+pub struct Document {
+    pub(super) text: String,
+    pub(super) tree: Tree,
+    pub(super) yaml: Yaml,
+    pub(super) json: Value,
 }
 
 impl Document {
-    pub fn read(source: Source) -> Result<Document, EditError> {
+    /// Reads a document as a configuration reader does: aliases and merge keys (`<<`) are resolved,
+    /// tags dropped, and keys that are not strings turned to strings. An empty document is null, and
+    /// so is a number that JSON does not have (`.nan`, `.inf`).
+    ///
+    /// # Errors
+    /// [`EditError::Syntax`], [`EditError::SeveralDocuments`], [`EditError::DuplicateKey`] or
+    /// [`EditError::AliasBomb`].
+    pub fn read(text: String) -> Result<Document, EditError> {
+        let source = without_mark(&text);
         // First, because it bounds nesting and aliases and gives the better errors.
         let tree = Tree::read(source)?;
         let yaml: Yaml = serde_yaml::from_str(source.0).map_err(|error| {
@@ -27,8 +39,32 @@ impl Document {
             EditError::Syntax { line: at.0, column: at.1, message }
         })?;
         let json = to_json(&yaml);
-        Ok(Document { tree, yaml, json })
+        Ok(Document { text, tree, yaml, json })
     }
+
+    /// Every byte of it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What it says.
+    pub fn json(&self) -> &Value {
+        &self.json
+    }
+
+    pub(super) fn source(&self) -> Source<'_> {
+        without_mark(&self.text)
+    }
+}
+
+impl std::fmt::Debug for Document {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Document").field(&self.text.len()).finish_non_exhaustive()
+    }
+}
+
+fn without_mark(text: &str) -> Source<'_> {
+    Source(text.strip_prefix(BOM).unwrap_or(text))
 }
 
 /// The YAML as a configuration reader sees it: merge keys applied, tags dropped, keys as strings.
@@ -79,24 +115,69 @@ pub(super) fn at<'v>(json: &'v Value, path: &[&str]) -> &'v Value {
     path.iter().fold(json, |value, key| value.get(key).unwrap_or(&Value::Null))
 }
 
-/// Puts null at `path`, through tags, and makes the mappings that are missing.
-pub(super) fn put_null(yaml: &mut Yaml, path: &[&str]) {
-    let mut place = untagged(yaml);
-    for name in path {
-        if !place.is_mapping() {
-            *place = Yaml::Mapping(Default::default());
+/// Whether two documents say the same, tags included, but for what stands at `path`. What is no
+/// mapping on the way there is taken for an empty one.
+pub(super) fn is_same_beside(old: &Yaml, new: &Yaml, path: &[&str]) -> bool {
+    let (old, new) = match (old, new) {
+        (Yaml::Tagged(old), Yaml::Tagged(new)) => {
+            return old.tag == new.tag && is_same_beside(&old.value, &new.value, path);
         }
-        let Yaml::Mapping(map) = place else { return };
-        let key = map.keys().find(|key| key_text(key) == *name).cloned();
-        let key = key.unwrap_or_else(|| Yaml::from(*name));
-        place = untagged(map.entry(key).or_insert(Yaml::Null));
-    }
-    *place = Yaml::Null;
+        (Yaml::Tagged(_), _) | (_, Yaml::Tagged(_)) => return false,
+        untagged => untagged,
+    };
+    let Some((name, path)) = path.split_first() else { return true };
+    let (empty, text) = (Mapping::new(), Yaml::from(*name));
+    let [old, new] = [old, new].map(|yaml| yaml.as_mapping().unwrap_or(&empty));
+    let [key, new_key] =
+        [old, new].map(|map| map.keys().find(|key| key_text(key) == *name).unwrap_or(&text));
+    let beside = |map: &Mapping| map.len() - usize::from(map.contains_key(key));
+    key == new_key
+        && beside(old) == beside(new)
+        && old.iter().all(|(other, value)| other == key || new.get(other) == Some(value))
+        && is_same_beside(
+            old.get(key).unwrap_or(&Yaml::Null),
+            new.get(key).unwrap_or(&Yaml::Null),
+            path,
+        )
 }
 
-fn untagged(mut yaml: &mut Yaml) -> &mut Yaml {
-    while let Yaml::Tagged(tagged) = yaml {
-        yaml = &mut tagged.value;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_beside_a_path_is_compared() {
+        let same = |old: &str, new: &str| {
+            let [old, new] = [old, new].map(|text| serde_yaml::from_str(text).unwrap());
+            is_same_beside(&old, &new, &["a", "b"])
+        };
+        for (old, new) in [
+            ("{a: {b: 1, c: 2}, d: 3}", "{a: {b: [4], c: 2}, d: 3}"),
+            ("{a: {b: 1}}", "{a: {}}"),
+            ("{d: 3}", "{a: {b: 1}, d: 3}"),
+            ("", "{a: {b: 1}}"),
+            ("{a: null}", "{a: {b: 1}}"),
+            ("{a: !t {b: 1}}", "{a: !t {b: 2}}"),
+            ("{a: {b: !t 1}}", "{a: {b: !t 2}}"),
+        ] {
+            assert!(same(old, new) && same(new, old), "{old} {new}");
+        }
+        for (old, new) in [
+            ("{a: {b: 1, c: 2}}", "{a: {b: 1, c: 3}}"),
+            ("{a: {b: 1, c: 2}}", "{a: {b: 1}}"),
+            ("{a: {b: 1, c: 2}}", "{a: {b: 1, d: 2}}"),
+            ("{a: {b: 1}, d: 3}", "{a: {b: 1}, d: 4}"),
+            ("{a: {b: 1}, d: 3}", "{a: {b: 1}, d: !t 3}"),
+            ("{a: {b: 1}, d: 3}", "{a: {b: 1}, e: 3}"),
+            ("{a: !t {b: 1}}", "{a: {b: 1}}"),
+            ("{a: !t {b: 1}}", "{a: !u {b: 1}}"),
+            ("{a: {b: !t 1}}", "{a: {b: 1}}"),
+            ("!t {a: {b: 1}}", "{a: {b: 1}}"),
+            ("{1: x, a: {b: 1}}", "{'1': x, a: {b: 1}}"),
+        ] {
+            assert!(!same(old, new) && !same(new, old), "{old} {new}");
+        }
+        let [one, other] = ["{1: x}", "{'1': x}"].map(|text| serde_yaml::from_str(text).unwrap());
+        assert!(!is_same_beside(&one, &other, &["1"]), "a key has become another one");
     }
-    yaml
 }

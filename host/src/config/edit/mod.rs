@@ -1,9 +1,9 @@
 //! Replaces one value in a hand-kept YAML file and touches no other byte.
 //!
-//! [`set`] finds the value by the positions that the parser gives (`build`, `tree`, `locate`),
-//! compares its items with the new ones so that those which stay keep their text (`diff`), and cuts
-//! the new text in (`plan`, `block`, `flow`, `emit`). Then it reads the result with another parser
-//! (`document`): if that is not the old document with just this value changed, nothing is done.
+//! [`Document::set`] finds the value by the positions that the parser gives (`build`, `tree`,
+//! `locate`), compares its items with the new ones so that those which stay keep their text (`diff`),
+//! and cuts the new text in (`plan`, `block`, `flow`, `emit`). Then it reads the result with another
+//! parser (`document`): if that is not the old document with just this value changed, nothing is done.
 
 mod block;
 mod build;
@@ -19,79 +19,59 @@ mod source;
 mod tests;
 mod tree;
 
+pub use document::Document;
 pub use error::EditError;
 
-use document::Document;
 use serde_json::Value;
-use source::Source;
 
 /// How deep a new value may nest.
 const DEPTH_LIMIT: usize = 32;
-const BOM: char = '\u{feff}';
 
-/// Replaces the value at `path` (mapping keys from the root) with `value`: a list of scalars or
-/// objects, null, or a scalar. Returns the new text.
-///
-/// Every byte outside the changed value stays. An item of a list that stays keeps its text, a new
-/// one is written as its siblings are. The comment on a removed item's own line goes with it;
-/// comment lines and blank lines above it stay. When a flow list becomes null, the comments between
-/// its brackets go.
-///
-/// An empty list is written as null. Null, `~`, `[]`, nothing and a missing key are the same: a
-/// change between them returns the input. Where one of them becomes a list, it is a block list below
-/// a block mapping and a flow list in a flow mapping; missing parents are made.
-///
-/// # Errors
-/// [`EditError`] says what stands in the way; the file needs no repair then, nothing was changed.
-pub fn set(text: &str, path: &[&str], value: &Value) -> Result<String, EditError> {
-    let unsupported = |reason| EditError::Unsupported { path: dotted(path), reason };
-    if path.is_empty() {
-        return Err(unsupported("the path is empty"));
-    }
-    if value.is_object() {
-        return Err(unsupported("a mapping cannot be written as a whole"));
-    }
-    if !is_shallow(value, DEPTH_LIMIT) {
-        return Err(unsupported("the value nests too deeply"));
-    }
-    let body = text.strip_prefix(BOM).unwrap_or(text);
-    let source = Source(body);
-    let document = Document::read(source)?;
-    let value = null_if_empty(value);
-    if null_if_empty(document::at(&document.json, path)) == value {
-        return Ok(text.to_owned());
-    }
+impl Document {
+    /// Replaces the value at `path` (mapping keys from the root) with `value`: a list of scalars or
+    /// objects, null, or a scalar. Returns the new document, none when nothing changes.
+    ///
+    /// Every byte outside the changed value stays. An item of a list that stays keeps its text, a new
+    /// one is written as its siblings are. The comment on a removed item's own line goes with it;
+    /// comment lines and blank lines above it stay. When a flow list becomes null, the comments
+    /// between its brackets go.
+    ///
+    /// An empty list is written as null. Null, `~`, `[]`, nothing and a missing key are the same: a
+    /// change between them is none. Where one of them becomes a list, it is a block list below a
+    /// block mapping and a flow list in a flow mapping; missing parents are made.
+    ///
+    /// # Errors
+    /// [`EditError`] says what stands in the way; the file needs no repair then, nothing was changed.
+    pub fn set(&self, path: &[&str], value: &Value) -> Result<Option<Document>, EditError> {
+        let unsupported = |reason| EditError::Unsupported { path: dotted(path), reason };
+        if path.is_empty() {
+            return Err(unsupported("the path is empty"));
+        }
+        if value.is_object() {
+            return Err(unsupported("a mapping cannot be written as a whole"));
+        }
+        if !is_shallow(value, DEPTH_LIMIT) {
+            return Err(unsupported("the value nests too deeply"));
+        }
+        let value = null_if_empty(value);
+        if null_if_empty(document::at(&self.json, path)) == value {
+            return Ok(None);
+        }
 
-    let target = locate::locate(source, &document, path)?;
-    let plan = plan::plan(source, &document, target, path, value)?;
-    plan.check_anchors(source, &document, path)?;
-    let edited = plan.apply(source);
-    verify(document, path, value, &edited)
-        .ok_or_else(|| EditError::Unsafe { path: dotted(path) })?;
-    let bom = text.strip_suffix(body).unwrap_or_default();
-    Ok(format!("{bom}{edited}"))
-}
-
-/// Reads a document as a configuration reader does: as JSON, with aliases and merge keys (`<<`)
-/// resolved, tags dropped, and keys that are not strings turned to strings. An empty document is
-/// null, and so is a number that JSON does not have (`.nan`, `.inf`).
-///
-/// # Errors
-/// [`EditError::Syntax`], [`EditError::SeveralDocuments`], [`EditError::DuplicateKey`] or
-/// [`EditError::AliasBomb`].
-pub fn parse(text: &str) -> Result<Value, EditError> {
-    let body = text.strip_prefix(BOM).unwrap_or(text);
-    Ok(Document::read(Source(body))?.json)
-}
-
-/// Whether the edited text has `value` at `path`, and all else is as in the old document.
-fn verify(old: Document, path: &[&str], value: &Value, edited: &str) -> Option<()> {
-    let new = Document::read(Source(edited)).ok()?;
-    let arrived = document::at(&new.json, path) == value;
-    let (mut old, mut new) = (old.yaml, new.yaml);
-    document::put_null(&mut old, path);
-    document::put_null(&mut new, path);
-    (arrived && old == new).then_some(())
+        let source = self.source();
+        let target = locate::locate(source, self, path)?;
+        let plan = plan::plan(source, self, target, path, value)?;
+        plan.check_anchors(source, self, path)?;
+        let bom = self.text.strip_suffix(source.0).unwrap_or_default();
+        let edited = format!("{bom}{}", plan.apply(source));
+        // It has `value` at `path`, and all else is as it was.
+        Document::read(edited)
+            .ok()
+            .filter(|new| document::at(&new.json, path) == value)
+            .filter(|new| document::is_same_beside(&self.yaml, &new.yaml, path))
+            .map(Some)
+            .ok_or_else(|| EditError::Unsafe { path: dotted(path) })
+    }
 }
 
 fn null_if_empty(value: &Value) -> &Value {

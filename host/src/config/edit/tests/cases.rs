@@ -12,7 +12,7 @@
 //! ```
 //! What cannot be seen is written as ‹TAB›, ‹SP›, ‹CR›, ‹LS›, ‹BOM›, and ‹EOF› for no final newline.
 
-use super::super::{parse, set};
+use super::{parse, set};
 use serde_json::Value;
 
 const FILES: [(&str, &str); 7] = [

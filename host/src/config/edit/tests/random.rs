@@ -1,6 +1,6 @@
 //! Random edits of random documents of many styles, the same ones in each run.
 
-use super::super::{parse, set};
+use super::{parse, set};
 use serde_json::{Value, json};
 
 /// A small xorshift generator.

@@ -1,10 +1,6 @@
 //! Hostile and big input: an error or a good answer, soon, and never a panic.
 
-use super::{
-    super::{EditError, parse, set},
-    cases,
-    random::Random,
-};
+use super::{super::EditError, cases, parse, random::Random, set};
 use serde_json::{Value, json};
 use std::time::Instant;
 

@@ -1,0 +1,132 @@
+//! Tests of what the file holds.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use crate::dispatch::{ErrorKind, Origin, Role};
+
+use super::*;
+
+fn lines(root: &Path, name: &str) -> Vec<Value> {
+    let text = fs::read_to_string(root.join("log").join(name)).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn bob() -> Caller {
+    Caller::new("bob", Role::SuperUser).with_origin(Origin::Address([10, 0, 0, 7].into()))
+}
+
+// covers: audit.line
+#[tokio::test]
+async fn a_line_says_who_what_when_from_where_and_what_came_of_it() {
+    let root = tempfile::tempdir().unwrap();
+    let log = AuditLog::open(root.path(), 1 << 20, 3).unwrap();
+    let request = json!({ "operation": "x", "list": [{ "password": "hush" }], "y": 1 });
+    log.begin(&bob(), "x", &request).end(&Ok(json!({ "reply": "hush" }))).await;
+    let refused = Err(Error::new(ErrorKind::Forbidden, "no"));
+    log.begin(&Caller::super_user("app"), "x", &json!({})).end(&refused).await;
+    drop(log.begin(&Caller::super_user("app"), "x", &json!({ "a": "b".repeat(LONGEST_REQUEST) })));
+
+    let lines = lines(root.path(), "audit.log");
+    assert_eq!(lines.len(), 3);
+    let part = |n: usize, key: &str| lines[n][key].clone();
+    let time: Timestamp = part(0, "time").as_str().unwrap().parse().unwrap();
+    assert!(time <= Timestamp::now() && part(0, "ms").is_u64());
+    assert_eq!(
+        [part(0, "user"), part(0, "role"), part(0, "from")],
+        ["bob", "super_user", "10.0.0.7"]
+    );
+    assert_eq!(
+        part(0, "request"),
+        json!({ "operation": "x", "list": [{ "password": "********" }], "y": 1 })
+    );
+    assert_eq!(
+        [part(0, "result"), part(1, "result"), part(2, "result")],
+        ["ok", "forbidden", "given_up"]
+    );
+    assert_eq!([part(0, "error"), part(1, "error")], [Value::Null, json!("no")]);
+    assert_eq!(part(1, "from"), "program");
+    assert!(part(2, "request")["bytes"].as_u64() > Some(LONGEST_REQUEST as u64));
+    let mode =
+        |path: &str| fs::metadata(root.path().join(path)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("log"), mode("log/audit.log")), (0o700, 0o600));
+}
+
+// covers: audit.rotated
+#[tokio::test]
+async fn it_is_rotated_by_size_and_the_newest_are_kept() {
+    let root = tempfile::tempdir().unwrap();
+    let log = AuditLog::open(root.path(), 1, 2).unwrap();
+    for n in 0..5 {
+        log.begin(&bob(), &format!("x{n}"), &json!({})).end(&Ok(Value::Null)).await;
+    }
+    for (name, operation) in [("audit.log", "x4"), ("audit.log.1", "x3"), ("audit.log.2", "x2")] {
+        let lines = lines(root.path(), name);
+        assert_eq!((lines.len(), &lines[0]["operation"]), (1, &json!(operation)));
+    }
+    assert!(!root.path().join("log/audit.log.3").exists());
+    let log = AuditLog::open(root.path(), 1, 0).unwrap();
+    log.begin(&bob(), "only", &json!({})).end(&Ok(Value::Null)).await;
+    assert_eq!(lines(root.path(), "audit.log").len(), 1);
+}
+
+#[tokio::test]
+async fn what_happens_to_the_file_meanwhile() {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("log/audit.log");
+    let log = AuditLog::open(root.path(), 1 << 20, 2).unwrap();
+    let write = || log.begin(&bob(), "x", &json!({})).end(&Ok(Value::Null));
+    write().await;
+    // Half a line, as a full disk leaves it.
+    fs::write(&file, &fs::read(&file).unwrap()[..20]).unwrap();
+    write().await;
+    let text = fs::read_to_string(&file).unwrap();
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert!(serde_json::from_str::<Value>(text.lines().last().unwrap()).is_ok());
+    // Moved away, as logrotate does.
+    fs::rename(&file, root.path().join("moved")).unwrap();
+    write().await;
+    assert_eq!(lines(root.path(), "audit.log").len(), 1);
+    // A link to elsewhere is not followed, and no operation fails for it.
+    fs::remove_file(&file).unwrap();
+    symlink(root.path().join("moved"), &file).unwrap();
+    let before = fs::read(root.path().join("moved")).unwrap();
+    write().await;
+    assert_eq!(fs::read(root.path().join("moved")).unwrap(), before);
+    assert!(AuditLog::open(root.path(), 1, 1).is_err(), "a start says so");
+}
+
+// covers: audit.refused
+#[tokio::test(start_paused = true)]
+async fn who_may_do_nothing_cannot_push_out_what_others_did() {
+    let root = tempfile::tempdir().unwrap();
+    let log = AuditLog::open(root.path(), 1 << 20, 2).unwrap();
+    let refused = Error::new(ErrorKind::Forbidden, "no");
+    for _ in 0..REFUSALS_A_MINUTE + 50 {
+        log.refused(&bob(), "x", &refused).await;
+    }
+    assert_eq!(lines(root.path(), "audit.log").len(), REFUSALS_A_MINUTE as usize);
+    tokio::time::advance(MINUTE).await;
+    log.refused(&bob(), "x", &refused).await;
+    let lines = lines(root.path(), "audit.log");
+    let last = lines.last().unwrap();
+    assert_eq!((&last["refused_before"], last.get("request")), (&json!(50), None));
+    assert_eq!(last["result"], "forbidden");
+}
+
+#[tokio::test]
+async fn nothing_of_a_line_is_a_secret_or_moves_a_cursor() {
+    let root = tempfile::tempdir().unwrap();
+    let log = AuditLog::open(root.path(), 1 << 20, 2).unwrap();
+    let request = json!({
+        "hdb_auth_header": "hush", "passwd": "hush", "Password1": "hush", "password ": "hush",
+        "authorization": "hush", "private_key": "hush", "tls_privateKey": "hush",
+        "x": { "client-secret": "hush" }, "shown": "a\u{9b}b\u{202e}c\nd\u{7f}",
+    });
+    log.begin(&bob(), "x", &request).end(&Ok(Value::Null)).await;
+    let text = fs::read_to_string(root.path().join("log/audit.log")).unwrap();
+    assert!(!text.contains("hush"), "{text}");
+    assert!(text.contains(r"a\u009bb\u202ec\nd\u007f"), "{text}");
+    let line: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(line["request"]["shown"], "a\u{9b}b\u{202e}c\nd\u{7f}");
+}

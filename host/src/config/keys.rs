@@ -1,0 +1,126 @@
+//! Keys by the names that people give them: in requests, and in a file with a slip in it.
+
+use serde_json::{Map, Value};
+
+use super::settings::{Kind, SETTINGS, Setting};
+
+/// How alike two names must be for one to be taken for a slip of the other, from 0 to 1.
+const ALIKE: f64 = 0.85;
+
+/// No key is longer; to look for what was meant by a megabyte would take long.
+const LONGEST: usize = 128;
+
+/// What a name in a request stands for.
+pub(crate) enum Named {
+    /// A key that may be set, by its path.
+    Key(&'static str),
+    /// A list of routes, which has operations of its own.
+    Routes,
+    /// No key; perhaps this one was meant, in the form of the name that was given.
+    Unknown(Option<String>),
+}
+
+/// The key of this name: a path with its dots as `_`, as in Harper's API, or with dots; upper and
+/// lower case are the same.
+pub(crate) fn named(name: &str) -> Named {
+    let wanted = name.replace('.', "_");
+    match SETTINGS.iter().find(|setting| setting.variable().eq_ignore_ascii_case(&wanted)) {
+        Some(Setting { kind: Kind::Routes, .. }) => Named::Routes,
+        Some(Setting { path, .. }) => Named::Key(path),
+        None => {
+            let paths = SETTINGS.iter().filter(|setting| setting.kind != Kind::Routes);
+            Named::Unknown(nearest(name, paths.map(|setting| setting.path.replace('.', "_"))))
+        }
+    }
+}
+
+/// Keys of the document that this host does not know, each perhaps with the one that was meant.
+pub(super) fn unknown(document: &Value) -> Vec<(String, Option<String>)> {
+    let mut found = Vec::new();
+    if let Value::Object(document) = document {
+        look_in(document, "", &mut found);
+    }
+    found
+}
+
+fn look_in(mapping: &Map<String, Value>, above: &str, found: &mut Vec<(String, Option<String>)>) {
+    for (key, value) in mapping {
+        let path = if above.is_empty() { key.clone() } else { format!("{above}.{key}") };
+        let below = format!("{path}.");
+        if SETTINGS.iter().any(|setting| setting.path == path) {
+            continue;
+        }
+        match value {
+            Value::Object(mapping) if SETTINGS.iter().any(|s| s.path.starts_with(&below)) => {
+                look_in(mapping, &path, found);
+            }
+            // An empty section of ours says nothing.
+            Value::Null if SETTINGS.iter().any(|s| s.path.starts_with(&below)) => {}
+            _ => {
+                let depth = path.matches('.').count();
+                let alike = SETTINGS.iter().map(|setting| {
+                    let keys = setting.path.split('.').take(depth + 1);
+                    keys.collect::<Vec<_>>().join(".")
+                });
+                let meant = nearest(&path, alike).filter(|meant| *meant != path);
+                found.push((path, meant));
+            }
+        }
+    }
+}
+
+/// The candidate that is most like `name`, if any is like it.
+fn nearest(name: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
+    if name.len() > LONGEST {
+        return None;
+    }
+    let wanted = name.to_ascii_lowercase();
+    candidates
+        .map(|one| (strsim::jaro_winkler(&one.to_ascii_lowercase(), &wanted), one))
+        .filter(|(alike, _)| *alike >= ALIKE)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map(|(_, one)| one)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn names_are_paths_in_any_case() {
+        for name in
+            ["logging_level", "LOGGING_LEVEL", "logging.level", "operationsapi_network_port"]
+        {
+            assert!(matches!(named(name), Named::Key(_)), "{name}");
+        }
+        assert!(matches!(named("clustering_leafServer_network_routes"), Named::Routes));
+        let meant = |name| match named(name) {
+            Named::Unknown(meant) => meant,
+            _ => panic!("{name} is known"),
+        };
+        let port = Some("operationsApi_network_port".to_owned());
+        assert_eq!(meant("operationsApi_network_prot"), port);
+        assert_eq!(meant("zzz"), None);
+        assert_eq!(meant(""), None);
+    }
+
+    #[test]
+    fn unknown_keys_are_told_with_what_was_meant() {
+        let document = json!({
+            "rootPath": "/srv/harper",
+            "operationsApi": { "network": { "prot": 1, "port": 2 }, "nework": null },
+            "logging": null,
+            "clustering": { "hubServer": { "cluster": { "network": { "routes": [{ "x": 1 }] } } } },
+        });
+        let port = "operationsApi.network.port".to_owned();
+        let expected = [
+            ("rootPath".to_owned(), None),
+            ("operationsApi.network.prot".into(), Some(port)),
+            ("operationsApi.nework".into(), Some("operationsApi.network".into())),
+        ];
+        assert_eq!(unknown(&document), expected);
+        assert_eq!(unknown(&Value::Null), []);
+    }
+}

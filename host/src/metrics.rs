@@ -1,0 +1,96 @@
+//! What is counted, for Prometheus: each part counts its own, and `GET /metrics` of the API writes
+//! all of it out.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::runtime::Used;
+
+/// Seconds: from a read in the sandbox to the longest budget.
+const SECONDS: [f64; 10] = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 5.0, 30.0];
+/// Bytes: from what our component starts with to the largest budget.
+const MIB: f64 = 1_048_576.0;
+const BYTES: [f64; 8] =
+    [MIB, 2.0 * MIB, 4.0 * MIB, 8.0 * MIB, 16.0 * MIB, 32.0 * MIB, 64.0 * MIB, 128.0 * MIB];
+
+/// Names and values. Values come from us alone: what a client makes up would be a new series each
+/// time.
+type Labels<const N: usize> = [(&'static str, String); N];
+/// A counter for each combination of labels.
+pub(crate) type Counters<const N: usize> = Family<Labels<N>, Counter>;
+type Histograms = Family<Labels<1>, Histogram>;
+
+/// What a host counts.
+pub(crate) struct Metrics {
+    registry: Registry,
+    operations: Counters<2>,
+    seconds: Histograms,
+    memory: Histograms,
+    host_calls: Counters<2>,
+    pub(crate) config_writes: Counters<1>,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("harper");
+        let seconds = Histograms::new_with_constructor(|| Histogram::new(SECONDS));
+        let memory = Histograms::new_with_constructor(|| Histogram::new(BYTES));
+        let (operations, host_calls) = (Counters::default(), Counters::default());
+        let config_writes = Counters::default();
+        registry.register("operations", "Operations that ended", operations.clone());
+        registry.register_with_unit(
+            "operation_duration",
+            "Time from request to reply",
+            Unit::Seconds,
+            seconds.clone(),
+        );
+        registry.register_with_unit(
+            "plugin_memory",
+            "Memory of a call's instance at its largest",
+            Unit::Bytes,
+            memory.clone(),
+        );
+        registry.register("plugin_host_calls", "Calls to capabilities", host_calls.clone());
+        registry.register("config_writes", "Writes of the configuration", config_writes.clone());
+        Self { registry, operations, seconds, memory, host_calls, config_writes }
+    }
+
+    /// An operation has ended.
+    pub(crate) fn operation(&self, name: &str, outcome: &'static str, took: Duration) {
+        let operation = ("operation", name.to_owned());
+        self.operations.get_or_create(&[operation.clone(), ("outcome", outcome.to_owned())]).inc();
+        self.seconds.get_or_create(&[operation]).observe(took.as_secs_f64());
+    }
+
+    /// A call of a plugin has ended.
+    pub(crate) fn call(&self, plugin: &str, used: &Used) {
+        let plugin = ("plugin", plugin.to_owned());
+        self.memory.get_or_create(std::array::from_ref(&plugin)).observe(used.memory as f64);
+        for (capability, calls) in used.host_calls {
+            if calls > 0 {
+                let labels = [plugin.clone(), ("capability", capability.to_owned())];
+                self.host_calls.get_or_create(&labels).inc_by(calls.into());
+            }
+        }
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+}
+
+/// OpenMetrics text of all these.
+pub(crate) fn text(registries: &[&Registry]) -> String {
+    let mut text = String::new();
+    // To write into a string does not fail.
+    let written = registries.iter().try_for_each(|one| encode_registry(&mut text, one));
+    if let Err(error) = written.and_then(|()| encode_eof(&mut text)) {
+        tracing::error!("the metrics cannot be written: {error}");
+    }
+    text
+}

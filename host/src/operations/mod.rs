@@ -1,0 +1,103 @@
+//! Operations of the host's own, one file each, named as the API names it. They run without a
+//! sandbox, behind the same check of the caller's role as those of plugins.
+
+mod add_user;
+mod alter_user;
+mod drop_user;
+mod get_configuration;
+mod list_users;
+mod request;
+mod set_configuration;
+mod user_info;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::capabilities::Config;
+use crate::config::ConfigFile;
+use crate::dispatch::{Caller, Error, ErrorKind, Native};
+use crate::runtime::Operation;
+use crate::users::{self, Users};
+
+/// All of them, as a host with users and a configuration file has them.
+pub fn descriptions() -> Vec<Operation> {
+    vec![
+        add_user::operation(),
+        alter_user::operation(),
+        drop_user::operation(),
+        list_users::operation(),
+        user_info::operation(),
+        get_configuration::operation(),
+        set_configuration::operation(),
+    ]
+}
+
+/// Those that manage users.
+pub(crate) fn of_users(users: &Users) -> Vec<(Operation, Arc<Native>)> {
+    vec![
+        (add_user::operation(), with(users, |users, _, request| add_user::perform(users, request))),
+        (
+            alter_user::operation(),
+            with(users, |users, _, request| alter_user::perform(users, request)),
+        ),
+        (
+            drop_user::operation(),
+            with(users, |users, _, request| drop_user::perform(users, request)),
+        ),
+        (list_users::operation(), with(users, |users, _, _| list_users::perform(users))),
+        (user_info::operation(), with(users, |users, caller, _| user_info::perform(users, caller))),
+    ]
+}
+
+/// Those on the configuration file; they write it through `config`, which counts.
+pub(crate) fn of_configuration(
+    file: &ConfigFile,
+    config: Arc<dyn Config>,
+) -> Vec<(Operation, Arc<Native>)> {
+    let both = (file.clone(), config);
+    vec![
+        (
+            get_configuration::operation(),
+            with(&both, |(file, _), _, _| get_configuration::perform(file)),
+        ),
+        (
+            set_configuration::operation(),
+            with(&both, |(file, config), _, request| {
+                set_configuration::perform(file, config, request)
+            }),
+        ),
+    ]
+}
+
+/// A native operation on `what`.
+fn with<T, F>(what: &T, perform: fn(T, Caller, Value) -> F) -> Arc<Native>
+where
+    T: Clone + Send + Sync + 'static,
+    F: Future<Output = Result<Value, Error>> + Send + 'static,
+{
+    let what = what.clone();
+    Arc::new(move |caller, request| Box::pin(perform(what.clone(), caller, request)))
+}
+
+impl From<users::Error> for Error {
+    fn from(error: users::Error) -> Self {
+        let kind = match &error {
+            users::Error::Name
+            | users::Error::Password
+            | users::Error::Role
+            | users::Error::MisspelledRole { .. }
+            | users::Error::Taken(_)
+            | users::Error::NotFirst(_)
+            | users::Error::Unknown(_)
+            | users::Error::LastSuperUser(_) => ErrorKind::Invalid,
+            users::Error::Busy => ErrorKind::Busy,
+            users::Error::Store(error) => {
+                tracing::error!(%error, "the users cannot be read or changed");
+                let text = "The node's database failed: its log has the cause, and a restart opens it again";
+                return Self::new(ErrorKind::Failed, text);
+            }
+        };
+        Self::new(kind, error.to_string())
+    }
+}

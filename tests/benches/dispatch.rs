@@ -1,0 +1,116 @@
+//! An operation through the sandbox, against a bare wasmtime call and the same logic natively.
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use anyhow::{Context as _, Error, Result, ensure};
+use harper_clustering::capabilities as needs;
+use harper_clustering::operation::handle;
+use harper_host::{BoxFuture, Caller, Change, Config, ConfigError, Host, KeyPath, Snapshot};
+use serde_json::{Value, json};
+
+use crate::bare::Bare;
+use crate::samples::{in_turn, rate};
+use crate::table::{Floor, Row, Unit};
+
+const ROUNDS: usize = 41;
+const TIME: Duration = Duration::from_millis(50);
+
+/// What the configuration has of the hub's and the leaf's routes.
+fn routes() -> [Value; 2] {
+    let route = |n: u8| json!({ "host": format!("node-{n}.example.org"), "port": 9932 });
+    [(1..=3).map(route).collect(), (4..=5).map(route).collect()]
+}
+
+/// A configuration in memory, so that no disk is measured.
+struct Memory([Value; 2]);
+
+impl Config for Memory {
+    fn get(&self, _: Vec<KeyPath>) -> BoxFuture<'_, Result<Snapshot, ConfigError>> {
+        let snapshot = Snapshot { revision: "1".into(), values: self.0.to_vec() };
+        Box::pin(std::future::ready(Ok(snapshot)))
+    }
+
+    fn set(&self, _: String, _: Vec<Change>) -> BoxFuture<'_, Result<String, ConfigError>> {
+        Box::pin(std::future::ready(Err(ConfigError::Conflict)))
+    }
+}
+
+/// The same for the logic without a component around it.
+struct Native([Value; 2]);
+
+impl needs::Config for Native {
+    async fn get<const N: usize>(
+        &self,
+        _: [&str; N],
+    ) -> Result<needs::Snapshot<N>, needs::ConfigError> {
+        let values = self.0.to_vec().try_into().unwrap_or([const { Value::Null }; N]);
+        Ok(needs::Snapshot { revision: "1".into(), values })
+    }
+
+    async fn set(&self, _: &str, _: &[needs::Change<'_>]) -> Result<(), needs::ConfigError> {
+        Err(needs::ConfigError::Conflict)
+    }
+}
+
+impl needs::Clock for Native {
+    fn monotonic(&self) -> u64 {
+        0
+    }
+
+    async fn sleep(&self, _: Duration) {}
+}
+
+impl needs::Log for Native {
+    fn warn(&self, _: &str) {}
+}
+
+fn native(host: &Native, request: &str) -> Result<String> {
+    let request = serde_json::from_str(request)?;
+    match pin!(handle(host, &request)).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Ok(reply)) => Ok(reply.to_string()),
+        other => anyhow::bail!("{other:?}"),
+    }
+}
+
+pub(crate) fn measure(rows: &mut Vec<Row>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Harper's clients send keys that mean nothing to the operation.
+    let request = json!({
+        "operation": "cluster_get_routes",
+        "hdb_auth_header": "Basic YWRtaW46YSBwYXNzd29yZCBmb3IgYmVuY2htYXJrcyBhbmQgbm90aGluZw==",
+    });
+    let text = request.to_string();
+    let caller = Caller::super_user("admin");
+    let builder = Host::builder().config(Memory(routes()));
+    let host = runtime.block_on(builder.build())?;
+    let bare = Bare::new(routes().map(|list| list.to_string()).to_vec()).map_err(Error::msg)?;
+    let fake = Native(routes());
+
+    let call_bare = || runtime.block_on(bare.call(text.clone())).map_err(Error::msg);
+    let reply = runtime.block_on(host.dispatch(&caller, request.clone()))?.to_string();
+    ensure!(call_bare()? == reply, "bare replies something else");
+    ensure!(native(&fake, &text)? == reply, "native replies something else");
+
+    let seconds = |rate: f64| 1.0 / rate;
+    let [ours, theirs, natively] = in_turn(
+        ROUNDS,
+        [
+            &mut || {
+                let call = async || {
+                    host.dispatch(&caller, request.clone()).await.context("dispatch").map(drop)
+                };
+                rate(TIME, || runtime.block_on(call())).map(seconds)
+            },
+            &mut || rate(TIME, || call_bare().map(drop)).map(seconds),
+            &mut || rate(TIME, || native(&fake, &text).map(drop)).map(seconds),
+        ],
+    )?;
+    let what = format!("dispatch, {} bytes in, {} out", text.len(), reply.len());
+    let unit = Unit::Microseconds;
+    let floor = Some(Floor::AtMost(1.3));
+    rows.push(Row::against(&what, &ours, "bare wasmtime, fresh call", &theirs, unit, floor));
+    rows.push(Row::against(&what, &ours, "the same logic natively", &natively, unit, None));
+    Ok(())
+}
