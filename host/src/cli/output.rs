@@ -75,7 +75,7 @@ pub(super) fn warn(text: &str) {
 
 /// Help for whoever gave no command.
 pub(super) fn explain(help: &str) {
-    let _: io::Result<()> = writeln!(stderr(), "{}", help.trim_end());
+    tell(&format!("{}\n", help.trim_end()));
 }
 
 /// The end of a command that failed. A node that logs as JSON says it as JSON.
@@ -103,7 +103,12 @@ fn chain(error: &anyhow::Error) -> String {
 }
 
 fn say(text: &str) {
-    let _: io::Result<()> = writeln!(stderr(), "harper-host: {text}");
+    tell(&format!("harper-host: {text}\n"));
+}
+
+/// In one write: whoever else writes there does not come between.
+fn tell(text: &str) {
+    let _: io::Result<()> = stderr().write_all(text.as_bytes());
 }
 
 /// Whether a terminal would obey the character instead of showing it, or turn text by it.
