@@ -2,7 +2,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -10,6 +9,7 @@ use std::time::Instant;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::node::{DEADLINE, Node, PASSWORD, program};
 
@@ -38,7 +38,7 @@ impl Terminal {
         let process = helper
             .args(["--exact", "terminal::on_a_terminal"])
             .env(TERMINAL, serde_json::to_string(&(path, words, variables)).unwrap())
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
@@ -98,6 +98,7 @@ impl Terminal {
                 Err(RecvTimeoutError::Timeout) => panic!("it does not end: {:?}", self.seen),
             }
         }
+        drop(self.process.stdin.take());
         let code = self.process.wait().unwrap().code().unwrap();
         (code, self.seen.replace("\r\n", "\n"))
     }
@@ -110,8 +111,9 @@ impl Drop for Terminal {
     }
 }
 
-/// No test of its own: [`Terminal::start`] runs it in a process of its own, which becomes the
-/// program. Whoever leads a session and opens a terminal is at that terminal.
+/// No test of its own: [`Terminal::start`] runs it in a process of its own, which leads a session at
+/// that terminal and runs the program there. It stays until its standard input is closed: when the
+/// leader of a session ends, the kernel throws away what nobody has read from the terminal yet.
 #[test]
 fn on_a_terminal() {
     let Ok(text) = std::env::var(TERMINAL) else {
@@ -120,11 +122,20 @@ fn on_a_terminal() {
     let (path, words, variables): (String, Vec<String>, Vec<(String, String)>) =
         serde_json::from_str(&text).unwrap();
     rustix::process::setsid().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _guard = runtime.enter();
+    // Ctrl-C is for the program; whoever catches it goes on.
+    let _interrupts = signal(SignalKind::interrupt()).unwrap();
     let terminal = OpenOptions::new().read(true).write(true).open(path).unwrap();
     let mut program = program();
     program.args(words).envs(variables).env_remove(TERMINAL);
     program.stdin(terminal.try_clone().unwrap()).stdout(terminal.try_clone().unwrap());
-    panic!("{}", program.stderr(terminal).exec());
+    let mut process = program.stderr(terminal).spawn().unwrap();
+    // It holds this process's copies of the terminal.
+    drop(program);
+    let status = process.wait().unwrap();
+    let _ = std::io::stdin().read(&mut [0]);
+    std::process::exit(status.code().unwrap_or(101));
 }
 
 fn routes(node: &Node) -> String {
