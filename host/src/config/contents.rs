@@ -4,26 +4,41 @@ use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use rustix::fs::OFlags;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::FileError;
-use super::edit::Document;
-use crate::capabilities::KeyPath;
+use super::edit::{Document, EditError};
+use super::group::{Failed, Group};
+use crate::capabilities::{Change, ConfigError, KeyPath};
 
 /// A configuration file is a few kilobytes; with 10,000 routes, half a megabyte.
 pub(super) const MOST_BYTES: u64 = 32 << 20;
 
 /// What is so small is handled where it is asked for: another thread would take longer to wake up.
-pub(super) const SMALL: usize = 64 << 10;
+const SMALL: usize = 64 << 10;
+/// The longest list that is.
+const FEW: usize = 500;
 
-/// One state of the file.
-#[derive(Debug)]
+/// One version of the file.
+#[derive(Debug, Clone)]
 pub(super) struct Contents {
-    pub(super) document: Document,
+    document: Arc<Document>,
+    pub(super) state: Arc<State>,
+}
+
+/// What a version says, on the disk or on its way there.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) json: Arc<Value>,
     pub(super) revision: String,
+    /// It has no text yet.
+    pub(super) is_pending: bool,
+    pub(super) is_small: bool,
 }
 
 impl Contents {
@@ -37,22 +52,112 @@ impl Contents {
         })?;
         let document =
             Document::read(text).map_err(|source| FileError::Yaml { name: name(), source })?;
-        Ok(Self::new(document))
+        let hash = Sha256::digest(document.text());
+        let revision = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self::new(document.into(), revision))
     }
 
-    pub(super) fn new(document: Document) -> Self {
-        let hash = Sha256::digest(document.text());
-        Self { document, revision: hash.iter().map(|byte| format!("{byte:02x}")).collect() }
+    fn new(document: Arc<Document>, revision: String) -> Self {
+        let (json, is_small) = (document.shared_json(), document.text().len() <= SMALL);
+        Self { document, state: Arc::new(State { json, revision, is_pending: false, is_small }) }
     }
 
     pub(super) fn text(&self) -> &str {
         self.document.text()
     }
 
-    pub(super) fn at(&self, path: &KeyPath) -> Value {
-        let value = path.keys().try_fold(self.document.json(), |value, key| value.get(key));
-        value.cloned().unwrap_or(Value::Null)
+    /// The version that a group's changes make of this one; it keeps the revision that its writers
+    /// know. `name` is the file's.
+    pub(super) fn with(&self, name: &str, group: &Group) -> Result<Self, Failed> {
+        let whole = |error: FileError| Failed::Group(error.into());
+        let yaml = |source| FileError::Yaml { name: name.to_owned(), source };
+        let mut document = self.document.clone();
+        // Changes that undo each other make no version.
+        if self.state.json != group.after.json {
+            for Change { path, value } in &group.changes {
+                let keys: Vec<_> = path.keys().collect();
+                match document.set(&keys, value) {
+                    Ok(Some(changed)) => document = changed.into(),
+                    Ok(None) => {}
+                    Err(error) if group.is_of_one() => return Err(whole(yaml(error))),
+                    Err(_) => return Err(Failed::Changes(self.refused(name, &group.changes))),
+                }
+            }
+            if *document.json() != *group.after.json {
+                return Err(Failed::Group(ConfigError::Conflict));
+            }
+        }
+        if document.text().len() as u64 > MOST_BYTES {
+            return Err(whole(FileError::TooLarge { name: name.to_owned() }));
+        }
+        Ok(Self::new(document, group.after.revision.clone()))
     }
+
+    /// Those of the changes that cannot be made, and why.
+    fn refused(&self, name: &str, changes: &[Change]) -> Vec<(KeyPath, ConfigError)> {
+        let refused = |change: &Change| {
+            let error = self.refusal(change)?;
+            let error = FileError::Yaml { name: name.to_owned(), source: error };
+            Some((change.path.clone(), error.into()))
+        };
+        changes.iter().filter_map(refused).collect()
+    }
+
+    /// Why a change cannot be made, if it cannot.
+    pub(super) fn refusal(&self, change: &Change) -> Option<EditError> {
+        let keys: Vec<_> = change.path.keys().collect();
+        self.document.set(&keys, &change.value).err()
+    }
+}
+
+impl State {
+    pub(super) fn at(&self, path: &KeyPath) -> &Value {
+        at(&self.json, path)
+    }
+
+    /// What it says with changes: itself, when that is nothing new; and nothing where a value stands
+    /// in the way of a key below it.
+    pub(super) fn with(self: &Arc<Self>, changes: &[Change]) -> Option<Arc<Self>> {
+        if changes.iter().all(|change| is_same(self.at(&change.path), &change.value)) {
+            return Some(self.clone());
+        }
+        let mut json = Value::clone(&self.json);
+        for Change { path, value } in changes {
+            if is_same(at(&json, path), value) {
+                continue;
+            }
+            let mut place = &mut json;
+            for key in path.keys() {
+                if place.is_null() {
+                    *place = Value::Object(Map::new());
+                }
+                place = place.as_object_mut()?.entry(key).or_insert(Value::Null);
+            }
+            // An empty list is written as null.
+            *place = if is_same(value, &Value::Null) { Value::Null } else { value.clone() };
+        }
+        static NUMBER: AtomicU64 = AtomicU64::new(1);
+        let revision = format!("pending {}", NUMBER.fetch_add(1, Relaxed));
+        let is_small = self.is_small && changes.iter().all(is_short);
+        Some(Arc::new(Self { json: json.into(), revision, is_pending: true, is_small }))
+    }
+}
+
+/// What stands at a path; null when nothing does.
+fn at<'v>(json: &'v Value, path: &KeyPath) -> &'v Value {
+    path.keys().fold(json, |value, key| value.get(key).unwrap_or(&Value::Null))
+}
+
+/// Whether a change is made sooner here than elsewhere.
+pub(super) fn is_short(change: &Change) -> bool {
+    change.value.as_array().is_none_or(|list| list.len() <= FEW)
+}
+
+/// An empty list, null and nothing are the same.
+fn is_same(one: &Value, other: &Value) -> bool {
+    let is_nothing =
+        |value: &Value| value.is_null() || value.as_array().is_some_and(|list| list.is_empty());
+    one == other || is_nothing(one) && is_nothing(other)
 }
 
 /// Reads the file at `path`.

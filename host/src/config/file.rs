@@ -5,11 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use serde_json::Value;
-use tokio::sync::oneshot;
-use tokio::time::timeout_at;
 
-use super::contents::{self, Contents, SMALL};
-use super::group::{End, Groups, Leader};
+use super::contents::{self, Contents, State};
+use super::group::{End, Failed, Group, Groups};
 use super::replace::{self, PATIENCE};
 use super::{FileError, Overrides, ReadError, Settings, keys, settings};
 use crate::capabilities::{BoxFuture, Change, Config, ConfigError, Durable, KeyPath, Snapshot};
@@ -26,9 +24,6 @@ struct Inner {
     overrides: Overrides,
     /// What was read last, and is durable. It is used again while the file has the same bytes.
     last: Mutex<Option<Arc<Contents>>>,
-    /// Writers of this process make their changes in turn. Nobody has it who waits for a disk or
-    /// for a plugin.
-    turn: Arc<tokio::sync::Mutex<()>>,
     groups: Groups,
 }
 
@@ -48,7 +43,6 @@ impl ConfigFile {
             path: path.into(),
             overrides,
             last: Mutex::default(),
-            turn: Arc::default(),
             groups: Groups::default(),
         };
         inner.read()?;
@@ -57,7 +51,7 @@ impl ConfigFile {
 
     /// The whole document, with the overrides over it.
     pub fn document(&self) -> Result<Value, FileError> {
-        let mut document = self.inner.read()?.document.json().clone();
+        let mut document = Value::clone(&self.inner.read()?.state.json);
         self.inner.overrides.apply(&mut document);
         Ok(document)
     }
@@ -86,7 +80,7 @@ impl ConfigFile {
 
     /// Keys of the file that this host does not know, each perhaps with the one that was meant.
     pub fn unknown_keys(&self) -> Result<Vec<(String, Option<String>)>, FileError> {
-        Ok(keys::unknown(self.inner.read()?.document.json()))
+        Ok(keys::unknown(&self.inner.read()?.state.json))
     }
 }
 
@@ -95,8 +89,10 @@ impl Config for ConfigFile {
         let inner = self.inner.clone();
         Box::pin(async move {
             match inner.look() {
-                Some(contents) => Ok(inner.snapshot(&contents, &paths)),
-                None => off_the_runtime(move || Ok(inner.snapshot(&*inner.read()?, &paths))).await,
+                Some(contents) => Ok(inner.snapshot(&contents.state, &paths)),
+                None => {
+                    off_the_runtime(move || Ok(inner.snapshot(&inner.read()?.state, &paths))).await
+                }
             }
         })
     }
@@ -107,12 +103,12 @@ impl Config for ConfigFile {
     ) -> BoxFuture<'_, Result<(Snapshot, Option<Durable>), ConfigError>> {
         let inner = self.inner.clone();
         Box::pin(async move {
-            let Some((contents, end)) = inner.groups.newest() else {
+            let Some((state, end)) = inner.groups.newest() else {
                 return Ok((self.get(paths).await?, None));
             };
-            let snapshot = match contents.text().len() {
-                ..=SMALL => inner.snapshot(&contents, &paths),
-                _ => off_the_runtime(move || Ok(inner.snapshot(&contents, &paths))).await?,
+            let snapshot = match state.is_small {
+                true => inner.snapshot(&state, &paths),
+                false => off_the_runtime(move || Ok(inner.snapshot(&state, &paths))).await?,
             };
             Ok((snapshot, Some(Box::pin(end.wait()) as Durable)))
         })
@@ -125,38 +121,42 @@ impl Config for ConfigFile {
     ) -> BoxFuture<'_, Result<String, ConfigError>> {
         let inner = self.inner.clone();
         Box::pin(async move {
-            let deadline = Instant::now() + PATIENCE;
-            let turn = timeout_at(deadline.into(), inner.turn.clone().lock_owned())
-                .await
-                .map_err(|_| FileError::Locked { name: replace::name(&inner.path) })?;
-            if inner.groups.newest().is_some_and(|(newest, _)| newest.revision != expected) {
-                return Err(ConfigError::Conflict);
-            }
-            let (tell, told) = oneshot::channel();
-            // To its end, whoever gives up waiting.
-            tokio::task::spawn_blocking(move || {
-                let pending = inner.change(&expected, &changes, deadline);
-                drop(turn);
-                match pending {
-                    Ok((revision, end, leader)) => {
-                        let _ = tell.send(Ok((revision, end)));
-                        if let Some(leader) = leader {
-                            leader.lead(|before, after, deadline| {
-                                Ok(inner.replace(before, after, deadline)?)
-                            });
-                        }
-                    }
-                    Err(error) => {
-                        let _ = tell.send(Err(ConfigError::from(error)));
-                    }
+            let base = inner.pending().or_else(|| inner.look().map(Base::Durable));
+            let (revision, end) = match base {
+                Some(base) if base.state().is_small && changes.iter().all(contents::is_short) => {
+                    inner.change(base, &expected, changes)?
                 }
-            });
-            let (revision, end) = told.await.map_err(|_| not_handled())??;
+                base => {
+                    off_the_runtime(move || {
+                        let base = match base {
+                            Some(base) => base,
+                            None => Base::Durable(inner.read()?),
+                        };
+                        inner.change(base, &expected, changes)
+                    })
+                    .await?
+                }
+            };
             match end {
                 Some(end) => end.wait().await.map(|()| revision),
                 None => Ok(revision),
             }
         })
+    }
+}
+
+/// What a change is made on top of.
+enum Base {
+    Pending(Arc<State>, End),
+    Durable(Arc<Contents>),
+}
+
+impl Base {
+    fn state(&self) -> &Arc<State> {
+        match self {
+            Base::Pending(state, _) => state,
+            Base::Durable(contents) => &contents.state,
+        }
     }
 }
 
@@ -199,62 +199,73 @@ impl Inner {
         last.as_ref().filter(|last| last.text().as_bytes() == bytes).cloned()
     }
 
-    fn snapshot(&self, contents: &Contents, paths: &[KeyPath]) -> Snapshot {
+    fn snapshot(&self, state: &State, paths: &[KeyPath]) -> Snapshot {
         let value = |path: &KeyPath| match self.overrides.get(path) {
             Some(value) => value.clone(),
-            None => contents.at(path),
+            None => state.at(path).clone(),
         };
-        Snapshot { revision: contents.revision.clone(), values: paths.iter().map(value).collect() }
+        Snapshot { revision: state.revision.clone(), values: paths.iter().map(value).collect() }
     }
 
-    /// Makes a change on top of what is pending. Returns the new revision, how it ends unless it is
-    /// durable already, and whether it is now ours to write what is pending.
+    fn pending(&self) -> Option<Base> {
+        self.groups.newest().map(|(state, end)| Base::Pending(state, end))
+    }
+
+    /// Makes changes. Returns the new revision, and how it ends unless it is durable already. It is
+    /// written to its end, whoever gives up waiting.
     fn change(
-        &self,
+        self: &Arc<Self>,
+        base: Base,
         expected: &str,
-        changes: &[Change],
-        deadline: Instant,
-    ) -> Result<(String, Option<End>, Option<Leader<'_>>), FileError> {
-        let (before, end) = match self.groups.newest() {
-            Some((newest, end)) => (newest, Some(end)),
-            None => (self.read()?, None),
-        };
+        changes: Vec<Change>,
+    ) -> Result<(String, Option<End>), FileError> {
+        let before = base.state();
         if before.revision != expected {
             return Err(FileError::Conflict);
         }
-        let name = || replace::name(&self.path);
-        let mut after = None;
-        for Change { path, value } in changes {
-            if let Some(variable) = self.overrides.variable(path) {
-                return Err(FileError::Overridden { key: path.clone(), variable: variable.into() });
-            }
-            let keys: Vec<_> = path.keys().collect();
-            let document = after.as_ref().unwrap_or(&before.document);
-            let changed = document
-                .set(&keys, value)
-                .map_err(|source| FileError::Yaml { name: name(), source })?;
-            after = changed.or(after);
-        }
-        let Some(after) = after.filter(|after| after.text() != before.text()) else {
-            return Ok((before.revision.clone(), end, None));
+        let overridden = |change: &Change| {
+            let variable = self.overrides.variable(&change.path)?.into();
+            Some(FileError::Overridden { key: change.path.clone(), variable })
         };
-        if after.text().len() as u64 > contents::MOST_BYTES {
-            return Err(FileError::TooLarge { name: name() });
+        if let Some(refused) = changes.iter().find_map(overridden) {
+            return Err(refused);
         }
-        let after = Arc::new(Contents::new(after));
+        let Some(after) = before.with(&changes) else {
+            return Err(self.refusal(&changes).unwrap_or(FileError::Conflict));
+        };
+        if after.revision == before.revision {
+            let end = match base {
+                Base::Pending(_, end) => Some(end),
+                Base::Durable(_) => None,
+            };
+            return Ok((after.revision.clone(), end));
+        }
         let revision = after.revision.clone();
-        let (end, leader) = self.groups.join((before, end), after, deadline)?;
-        Ok((revision, Some(end), leader))
+        let (end, leader) = self.groups.join(before, changes, after, Instant::now() + PATIENCE)?;
+        if let (Some(leader), Base::Durable(contents)) = (leader, base) {
+            let inner = self.clone();
+            tokio::task::spawn_blocking(move || {
+                leader.lead(contents, |before, group| inner.write(before, group));
+            });
+        }
+        Ok((revision, Some(end)))
     }
 
-    fn replace(
-        &self,
-        before: &Contents,
-        after: &Arc<Contents>,
-        deadline: Instant,
-    ) -> Result<(), FileError> {
-        replace::replace(&self.path, before.text(), after.text(), deadline)?;
+    /// Where a value stands in the way of a key below it: as the file's text shows it.
+    fn refusal(&self, changes: &[Change]) -> Option<FileError> {
+        let contents = self.read().ok()?;
+        let source = changes.iter().find_map(|change| contents.refusal(change))?;
+        Some(FileError::Yaml { name: replace::name(&self.path), source })
+    }
+
+    /// Writes a version with the changes of a group.
+    fn write(&self, before: &Contents, group: &Group) -> Result<Arc<Contents>, Failed> {
+        let after = Arc::new(before.with(&replace::name(&self.path), group)?);
+        if after.text() != before.text() {
+            replace::replace(&self.path, before.text(), after.text(), group.deadline)
+                .map_err(|error| Failed::Group(error.into()))?;
+        }
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(after.clone());
-        Ok(())
+        Ok(after)
     }
 }

@@ -187,6 +187,35 @@ async fn a_hand_edit_meanwhile_is_a_conflict_for_all() {
     assert!(!stopped.node.folder.path().join("backup").exists());
 }
 
+/// A mapping as a whole cannot be written: its writer is told, and the others go on without.
+// covers: routes.file.together
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_cannot_be_written_fails_its_writer_alone() {
+    let stopped = Stopped::new().await;
+    let first = stopped.set("first");
+    stopped.until_pending(1).await;
+    // These two gather behind it.
+    let (config, (_, revision)) = (stopped.config.clone(), stopped.pending().await);
+    let mapping = vec![Change { path: "mapping".parse().unwrap(), value: json!({ "a": 1 }) }];
+    let wrong = tokio::spawn(async move { config.set(revision.clone(), mapping).await });
+    stopped.some_time().await;
+    let right = stopped.set("right");
+    stopped.until_pending(2).await;
+
+    stopped.lock.unlock().unwrap();
+    let error = timeout(SOON, wrong).await.unwrap().unwrap().unwrap_err();
+    assert!(
+        matches!(&error, ConfigError::InvalidFile(text) if text.contains("mapping")),
+        "{error}"
+    );
+    for writer in [first, right] {
+        timeout(SOON, writer).await.unwrap().unwrap().unwrap();
+    }
+    let document = stopped.config.document().unwrap();
+    assert_eq!(hub_in(&document), ["first", "right"]);
+    assert_eq!(document.get("mapping"), None);
+}
+
 // covers: routes.file.disk-full
 #[test]
 fn a_full_disk_fails_all() {

@@ -3,6 +3,7 @@
 use super::{EditError, source::Source, tree::Tree};
 use serde_json::{Map, Value};
 use serde_yaml::{Mapping, Value as Yaml};
+use std::sync::Arc;
 
 const BOM: char = '\u{feff}';
 
@@ -12,7 +13,7 @@ pub struct Document {
     pub(super) text: String,
     pub(super) tree: Tree,
     pub(super) yaml: Yaml,
-    pub(super) json: Value,
+    pub(super) json: Arc<Value>,
 }
 
 impl Document {
@@ -38,7 +39,7 @@ impl Document {
             };
             EditError::Syntax { line: at.0, column: at.1, message }
         })?;
-        let json = to_json(&yaml);
+        let json = to_json(&yaml).into();
         Ok(Document { text, tree, yaml, json })
     }
 
@@ -50,6 +51,11 @@ impl Document {
     /// What it says.
     pub fn json(&self) -> &Value {
         &self.json
+    }
+
+    /// The same, for whoever keeps it longer than the text.
+    pub fn shared_json(&self) -> Arc<Value> {
+        self.json.clone()
     }
 
     pub(super) fn source(&self) -> Source<'_> {

@@ -16,5 +16,5 @@ fn set(text: &str, path: &[&str], value: &Value) -> Result<String, EditError> {
 }
 
 fn parse(text: &str) -> Result<Value, EditError> {
-    Ok(Document::read(text.to_owned())?.json)
+    Ok(Document::read(text.to_owned())?.json().clone())
 }
