@@ -1,7 +1,8 @@
 //! Advances the engine's epoch while calls run, so that a guest yields and can be interrupted.
 
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -10,7 +11,11 @@ use wasmtime::EngineWeak;
 /// How long a guest computes before it lets other calls go on.
 pub(super) const TICK: Duration = Duration::from_millis(1);
 
-/// A thread that sleeps for good while no call runs: an idle host wakes no processor.
+/// So many ticks without a call, and the thread sleeps until there is one. To wake it up costs more
+/// than a call does, so a host that has one call after another never does.
+const IDLE_TICKS: u32 = 100;
+
+/// A thread that sleeps for good while no calls run: an idle host wakes no processor.
 pub(super) struct Ticker {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -18,14 +23,10 @@ pub(super) struct Ticker {
 
 #[derive(Default)]
 struct Shared {
-    state: Mutex<TickerState>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct TickerState {
-    running_calls: usize,
-    stopped: bool,
+    running_calls: AtomicUsize,
+    /// The thread sleeps, or is about to.
+    sleeps: AtomicBool,
+    stopped: AtomicBool,
 }
 
 /// Time goes on for a call as long as this lives.
@@ -36,55 +37,66 @@ impl Ticker {
         let shared = Arc::<Shared>::default();
         let thread = thread::Builder::new().name("epoch-ticker".into()).spawn({
             let shared = shared.clone();
-            move || {
-                while shared.wait_until_needed() {
-                    thread::sleep(TICK);
-                    match engine.upgrade() {
-                        Some(engine) => engine.increment_epoch(),
-                        None => return,
-                    }
-                }
-            }
+            move || tick(&shared, &engine)
         })?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
     /// Keeps time while a call runs.
     pub(super) fn run(&self) -> Running {
-        self.shared.update(|state| state.running_calls += 1);
+        self.shared.running_calls.fetch_add(1, SeqCst);
+        // The thread says that it sleeps before it looks for calls a last time: one of both sees
+        // the other.
+        if self.shared.sleeps.swap(false, SeqCst)
+            && let Some(thread) = &self.thread
+        {
+            thread.thread().unpark();
+        }
         Running(self.shared.clone())
     }
 }
 
 impl Shared {
-    /// Whether there is a tick to make: false once the ticker is stopped.
-    fn wait_until_needed(&self) -> bool {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = |state: &mut TickerState| state.running_calls == 0 && !state.stopped;
-        let state = self.changed.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
-        !state.stopped
+    fn is_idle(&self) -> bool {
+        self.running_calls.load(SeqCst) == 0 && !self.stopped.load(SeqCst)
     }
+}
 
-    fn update(&self, change: impl FnOnce(&mut TickerState)) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_idle = state.running_calls == 0;
-        change(&mut state);
-        if was_idle || state.stopped {
-            self.changed.notify_one();
+fn tick(shared: &Shared, engine: &EngineWeak) {
+    let mut idle = 0;
+    while !shared.stopped.load(SeqCst) {
+        if shared.running_calls.load(SeqCst) > 0 {
+            idle = 0;
+        } else if idle < IDLE_TICKS {
+            idle += 1;
+        } else {
+            shared.sleeps.store(true, SeqCst);
+            while shared.is_idle() && shared.sleeps.load(SeqCst) {
+                thread::park();
+            }
+            shared.sleeps.store(false, SeqCst);
+            continue;
+        }
+        thread::sleep(TICK);
+        match engine.upgrade() {
+            Some(engine) if idle == 0 => engine.increment_epoch(),
+            Some(_) => {}
+            None => return,
         }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.update(|state| state.running_calls -= 1);
+        self.0.running_calls.fetch_sub(1, SeqCst);
     }
 }
 
 impl Drop for Ticker {
     fn drop(&mut self) {
-        self.shared.update(|state| state.stopped = true);
+        self.shared.stopped.store(true, SeqCst);
         if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
             // It ends within a tick, and it panics nowhere.
             let _ = thread.join();
         }
