@@ -2,6 +2,7 @@
 //!
 //! redb blocks, so every transaction runs on tokio's blocking threads.
 
+mod nodes;
 mod open;
 mod users;
 
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use redb::{Database, ReadTransaction, WriteTransaction};
 
+pub use nodes::{NodeRecord, Stale};
 pub use open::OpenError;
 pub use users::{Changed, User};
 

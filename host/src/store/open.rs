@@ -10,12 +10,12 @@ use redb::{
     Builder, Database, DatabaseError, ReadableTable, TableDefinition, backends::FileBackend,
 };
 
-use super::{Store, users};
+use super::{Store, nodes, users};
 
-const META: TableDefinition<'_, &str, u64> = TableDefinition::new("system.meta");
+pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("system.meta");
 const SCHEMA_VERSION: &str = "schema_version";
-/// What this version of the host reads and writes.
-const SCHEMA: u64 = 1;
+/// What this version of the host reads and writes. 2 has nodes, 1 had users alone.
+const SCHEMA: u64 = 2;
 /// redb's default is 1 GiB, more than the rest of the host.
 const CACHE_BYTES: usize = 64 << 20;
 
@@ -126,8 +126,8 @@ fn create(folder: &Path, path: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// The file's version. An empty file gets ours, and its tables in the same transaction, so that
-/// reads find them.
+/// The file's version. An empty or an older file gets ours, and its tables in the same transaction,
+/// so that reads find them.
 fn prepare(database: &Database) -> Result<Option<u64>, redb::Error> {
     let transaction = database.begin_write()?;
     if transaction.list_tables()?.next().is_some() {
@@ -135,10 +135,13 @@ fn prepare(database: &Database) -> Result<Option<u64>, redb::Error> {
             return Ok(None);
         }
         let found = transaction.open_table(META)?.get(SCHEMA_VERSION)?.map(|v| v.value());
-        return Ok(found);
+        if !matches!(found, Some(1..SCHEMA)) {
+            return Ok(found);
+        }
     }
     transaction.open_table(META)?.insert(SCHEMA_VERSION, SCHEMA)?;
     transaction.open_table(users::TABLE)?;
+    transaction.open_table(nodes::TABLE)?;
     transaction.commit()?;
     Ok(Some(SCHEMA))
 }

@@ -7,10 +7,10 @@ use std::{
 };
 
 use redb::{Database, TableDefinition};
+use serde_json::json;
 
+use super::open::META;
 use super::*;
-
-const META: TableDefinition<'_, &str, u64> = TableDefinition::new("system.meta");
 
 fn bob() -> User {
     User {
@@ -120,13 +120,15 @@ async fn a_file_of_a_later_release_or_of_another_program_is_refused() {
         drop(meta);
         transaction.commit().unwrap();
     };
-    set(Some(2));
+    set(Some(3));
     assert!(
-        refusal(root.path()).await.contains("has schema version 2, this harper-host knows up to 1")
+        refusal(root.path()).await.contains("has schema version 3, this harper-host knows up to 2")
     );
-    set(None);
-    assert!(refusal(root.path()).await.ends_with("was not written by harper-host"));
-    set(Some(1));
+    for version in [None, Some(0)] {
+        set(version);
+        assert!(refusal(root.path()).await.ends_with("was not written by harper-host"));
+    }
+    set(Some(2));
     drop(Store::open(root.path()).await.unwrap());
 
     fs::remove_file(&file).unwrap();
@@ -138,6 +140,70 @@ async fn a_file_of_a_later_release_or_of_another_program_is_refused() {
     assert!(refusal(root.path()).await.ends_with("was not written by harper-host"));
     fs::write(&file, "no database").unwrap();
     assert!(refusal(root.path()).await.contains("cannot be read"));
+}
+
+/// As the first release left it: users, and nothing of nodes.
+#[tokio::test]
+async fn a_file_of_an_earlier_release_is_brought_up_to_date() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("database");
+    fs::create_dir(&folder).unwrap();
+    let database = Database::create(folder.join("harper.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let users = TableDefinition::<&str, &[u8]>::new("system.users");
+    let record = serde_json::to_vec(&bob()).unwrap();
+    transaction.open_table(users).unwrap().insert("bob", record.as_slice()).unwrap();
+    transaction.open_table(META).unwrap().insert("schema_version", 1).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    for _ in 0..2 {
+        let store = Store::open(root.path()).await.unwrap();
+        assert_eq!(store.user("bob").await.unwrap(), Some(bob()));
+        assert_eq!(store.node("node2").await.unwrap(), None);
+    }
+    let store = Store::open(root.path()).await.unwrap();
+    store.put_node("node2", json!({}), None).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_node_is_written_by_whoever_knows_its_last_state() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).await.unwrap();
+    let first = store.put_node("node2", json!({ "n": 1 }), None).await.unwrap().unwrap();
+    assert_eq!(store.put_node("node2", json!({ "n": 2 }), None).await.unwrap(), Err(Stale));
+    let second = store.put_node("node2", json!({ "n": 3 }), Some(first)).await.unwrap().unwrap();
+    assert_eq!(store.put_node("node2", json!({ "n": 4 }), Some(first)).await.unwrap(), Err(Stale));
+    assert_eq!(store.remove_node("node2", first).await.unwrap(), Err(Stale));
+    assert_eq!(store.put_node("node3", json!({}), Some(second)).await.unwrap(), Err(Stale));
+    let stored = NodeRecord { revision: second, record: json!({ "n": 3 }) };
+    assert_eq!(store.nodes().await.unwrap(), [("node2".to_owned(), stored)]);
+    store.remove_node("node2", second).await.unwrap().unwrap();
+    assert_eq!(store.remove_node("node2", second).await.unwrap(), Err(Stale));
+    // What is made anew is another record.
+    let third = store.put_node("node2", json!({ "n": 3 }), None).await.unwrap().unwrap();
+    assert!(third > second);
+    assert_eq!(store.put_node("node2", json!({}), Some(second)).await.unwrap(), Err(Stale));
+}
+
+#[tokio::test]
+async fn of_two_writers_one_is_told_to_look_again() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).await.unwrap();
+    let count = async |store: Store| {
+        loop {
+            let found = store.node("node2").await.unwrap();
+            let now = found.as_ref().map_or(0, |found| found.record.as_u64().unwrap());
+            let expected = found.map(|found| found.revision);
+            if store.put_node("node2", json!(now + 1), expected).await.unwrap().is_ok() {
+                break;
+            }
+        }
+    };
+    let writers = (0..16).map(|_| tokio::spawn(count(store.clone())));
+    for writer in writers.collect::<Vec<_>>() {
+        writer.await.unwrap();
+    }
+    assert_eq!(store.node("node2").await.unwrap().unwrap().record, json!(16));
 }
 
 #[tokio::test]
