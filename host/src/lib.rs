@@ -63,7 +63,7 @@
 //! | `operations/` | operations of the host's own |
 //! | `dispatch/` | from an operation's JSON to whoever performs it |
 //! | `audit/` | who changed what, and when |
-//! | `runtime/` | components: an engine, limits, one fresh instance a call |
+//! | `runtime/` | components: an engine, instances, and the limits of each call |
 //! | `capabilities/` | what plugins may use, one file a WIT interface, each behind a grant |
 //! | `config/` | the file `harperdb-config.yaml`, and the settings in it |
 //! | `users/` | who may log in |

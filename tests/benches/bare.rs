@@ -1,5 +1,6 @@
-//! The bare wasmtime call: the same component and engine, a fresh store and instance a call, and
-//! nothing of what the host adds: no limits, no counting, no checks of JSON, no grants.
+//! The bare wasmtime call: the same component and engine, in a fresh store and instance or in the one
+//! of the call before, and nothing of what the host adds: no limits, no counting, no checks of JSON,
+//! no grants.
 
 use harper_host::CLUSTERING_COMPONENT;
 use wasmtime::component::{Accessor, Component, HasSelf, Linker};
@@ -100,14 +101,27 @@ impl Bare {
         Ok(Self { engine, prepared, host: Host { values } })
     }
 
-    pub(crate) async fn call(&self, request: String) -> Result<String> {
+    /// A fresh store and instance.
+    pub(crate) async fn instance(&self) -> Result<Instance> {
         let mut store = Store::new(&self.engine, self.host.clone());
         // Nobody advances it.
         store.set_epoch_deadline(1);
+        let exports = self.prepared.instantiate_async(&mut store).await?;
+        Ok(Instance { store, exports })
+    }
+}
+
+pub(crate) struct Instance {
+    store: Store<Host>,
+    exports: wit::Clustering,
+}
+
+impl Instance {
+    pub(crate) async fn call(&mut self, request: String) -> Result<String> {
         let caller = Caller { username: "admin".into(), super_user: true };
-        let instance = self.prepared.instantiate_async(&mut store).await?;
-        let operations = instance.harper_plugin_operations();
-        let reply = store
+        let operations = self.exports.harper_plugin_operations();
+        let reply = self
+            .store
             .run_concurrent(async |accessor| {
                 operations.call_handle(accessor, caller, request).await
             })

@@ -88,13 +88,19 @@ pub(crate) fn measure(rows: &mut Vec<Row>) -> Result<()> {
     let bare = Bare::new(routes().map(|list| list.to_string()).to_vec()).map_err(Error::msg)?;
     let fake = Native(routes());
 
-    let call_bare = || runtime.block_on(bare.call(text.clone())).map_err(Error::msg);
+    let call_bare = || {
+        let call = async { bare.instance().await?.call(text.clone()).await };
+        runtime.block_on(call).map_err(Error::msg)
+    };
+    let mut kept = runtime.block_on(bare.instance()).map_err(Error::msg)?;
+    let mut call_kept = || runtime.block_on(kept.call(text.clone())).map_err(Error::msg);
     let reply = runtime.block_on(host.dispatch(&caller, request.clone()))?.to_string();
     ensure!(call_bare()? == reply, "bare replies something else");
+    ensure!(call_kept()? == reply, "bare replies something else the second time");
     ensure!(native(&fake, &text)? == reply, "native replies something else");
 
     let seconds = |rate: f64| 1.0 / rate;
-    let [ours, theirs, natively] = in_turn(
+    let [ours, fresh, kept, natively] = in_turn(
         ROUNDS,
         [
             &mut || {
@@ -104,13 +110,15 @@ pub(crate) fn measure(rows: &mut Vec<Row>) -> Result<()> {
                 rate(TIME, || runtime.block_on(call())).map(seconds)
             },
             &mut || rate(TIME, || call_bare().map(drop)).map(seconds),
+            &mut || rate(TIME, || call_kept().map(drop)).map(seconds),
             &mut || rate(TIME, || native(&fake, &text).map(drop)).map(seconds),
         ],
     )?;
     let what = format!("dispatch, {} bytes in, {} out", text.len(), reply.len());
     let unit = Unit::Microseconds;
     let floor = Some(Floor::AtMost(1.3));
-    rows.push(Row::against(&what, &ours, "bare wasmtime, fresh call", &theirs, unit, floor));
+    rows.push(Row::against(&what, &ours, "bare wasmtime, fresh call", &fresh, unit, floor));
+    rows.push(Row::against(&what, &ours, "bare wasmtime, kept instance", &kept, unit, None));
     rows.push(Row::against(&what, &ours, "the same logic natively", &natively, unit, None));
     Ok(())
 }

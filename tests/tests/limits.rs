@@ -312,6 +312,46 @@ async fn no_state_is_kept_between_calls() {
     }
 }
 
+/// The host's own plugin keeps its instances: each call has the whole budget nevertheless, and an
+/// instance that was stopped serves nobody again.
+#[tokio::test]
+async fn a_kept_instance_gets_a_new_budget_at_each_call() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(harper_host::config::FILE_NAME);
+    let small = limits(|limits| {
+        limits.host_calls = 2;
+        limits.exchanged_bytes = 4 << 10;
+        limits.cpu = Duration::from_millis(200);
+    });
+    let route = |n: usize| format!("      - {{ host: node-{n}.example.org, port: 9932 }}\n");
+    let write = |routes: usize| {
+        let head = "clustering:\n  hubServer: { cluster: { network: { routes: null } } }\n  leafServer:\n    network:\n     routes:\n";
+        let text = head.to_owned() + &(0..routes).map(route).collect::<String>();
+        std::fs::write(&file, text).unwrap();
+    };
+    write(1);
+    let host = Host::builder().root_path(folder.path()).clustering_limits(small).build();
+    let host = host.await.unwrap();
+    let get = async || {
+        let request = json!({ "operation": "cluster_get_routes" });
+        host.dispatch(&Caller::super_user("admin"), request).await
+    };
+    for round in 0..3 {
+        write(1);
+        // More calls, bytes and time in all than one call may use.
+        let until = Instant::now() + Duration::from_millis(300);
+        let mut calls = 0;
+        while calls < 100 || Instant::now() < until {
+            assert_eq!(get().await.unwrap()["leaf"].as_array().unwrap().len(), 1, "round {round}");
+            calls += 1;
+        }
+        write(500);
+        let text = get().await.unwrap_err().message;
+        let expected = "Operation 'cluster_get_routes' was stopped: it exchanged more than 4096 bytes with the host";
+        assert_eq!(text, expected);
+    }
+}
+
 #[tokio::test]
 async fn a_limit_that_the_host_cannot_keep_is_refused() {
     let limits = limits(|limits| limits.memory = (1 << 30) + 1);

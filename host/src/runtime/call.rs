@@ -1,4 +1,4 @@
-//! One call: a fresh store and instance, the budget around it, and nothing left behind.
+//! One call: a store and an instance, the budget around it, and nothing left behind.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::time::timeout_at;
 use wasmtime::{Error, Store, UpdateDeadline};
 
+use super::idle::{Idle, Instance};
 use super::limits::MemoryLimit;
 use super::ticker::TICK;
 use super::{CallError, Plugin, Runtime, error};
@@ -32,7 +33,7 @@ pub(crate) struct Used {
 /// What the store of a call holds.
 pub(crate) struct State {
     pub(super) call: Call,
-    memory: MemoryLimit,
+    pub(super) memory: MemoryLimit,
     ticks_left: u128,
 }
 
@@ -63,11 +64,22 @@ impl Runtime {
             username: caller.username.clone(),
             super_user: caller.role == Role::SuperUser,
         };
-        let mut store = self.store(plugin, operation, changes);
+        let mut instance = None;
         // Around everything: an epoch does not interrupt a call that waits for the host.
         let reply = timeout_at(deadline, async {
-            let instance = plugin.prepared.instantiate_async(&mut store).await?;
-            let operations = instance.harper_plugin_operations();
+            let waiting = plugin.idle.as_ref().and_then(Idle::take);
+            let Instance { store, exports, .. } = match waiting {
+                Some(mut waiting) => {
+                    self.begin(&mut waiting.store, plugin, operation, changes);
+                    instance.insert(waiting)
+                }
+                None => {
+                    let mut store = self.store(plugin, operation, changes);
+                    let exports = plugin.prepared.instantiate_async(&mut store).await?;
+                    instance.insert(Instance { store, exports, calls: 0 })
+                }
+            };
+            let operations = exports.harper_plugin_operations();
             let reply = store
                 .run_concurrent(async |accessor| {
                     operations.call_handle(accessor, caller, request).await
@@ -79,9 +91,14 @@ impl Runtime {
             wasmtime::error::Ok(reply)
         })
         .await;
-        let state = store.data();
-        let (memory, host_calls) = (state.memory.used(), state.call.meter.host_calls());
-        self.metrics.call(&plugin.name, &Used { memory, host_calls });
+        if let Some(instance) = instance {
+            let state = instance.store.data();
+            let (memory, host_calls) = (state.memory.used(), state.call.meter.host_calls());
+            self.metrics.call(&plugin.name, &Used { memory, host_calls });
+            if let (Some(idle), Ok(Ok(_))) = (&plugin.idle, &reply) {
+                idle.keep(instance);
+            }
+        }
         match reply {
             Err(_) => Err(CallError::Exceeded(Exceeded::WallClock(limits.wall_clock))),
             Ok(Err(trap)) => Err(trap.into()),
@@ -116,20 +133,13 @@ impl Runtime {
         }
     }
 
+    /// A store for one call, and for those after it where instances are kept.
     fn store(&self, plugin: &Plugin, operation: &Arc<str>, changes: bool) -> Store<State> {
         let limits = plugin.limits;
-        let call = Call {
-            plugin: plugin.name.clone(),
-            operation: operation.clone(),
-            changes,
-            capabilities: self.capabilities.clone(),
-            grants: plugin.grants.clone(),
-            meter: Meter::new(limits),
-            shown_early: Vec::new(),
-        };
-        let ticks_left = limits.cpu.as_nanos().div_ceil(TICK.as_nanos());
-        let state = State { call, memory: MemoryLimit::new(limits.memory), ticks_left };
-        let mut store = Store::new(&self.engine, state);
+        let call = self.of_plugin(plugin, operation, changes);
+        let memory = MemoryLimit::new(limits.memory);
+        let mut store =
+            Store::new(&self.engine, State { call, memory, ticks_left: ticks(limits.cpu) });
         store.limiter(|state| &mut state.memory);
         // What the host copies for one crossing of the border. Lists of strings that overlap in
         // the guest's memory would otherwise grow without bound on this side.
@@ -149,4 +159,34 @@ impl Runtime {
         });
         store
     }
+
+    /// Makes the store of an earlier call that of this one, with a whole budget.
+    fn begin(
+        &self,
+        store: &mut Store<State>,
+        plugin: &Plugin,
+        operation: &Arc<str>,
+        changes: bool,
+    ) {
+        let state = store.data_mut();
+        state.call = self.of_plugin(plugin, operation, changes);
+        state.ticks_left = ticks(plugin.limits.cpu);
+        store.set_epoch_deadline(1);
+    }
+
+    fn of_plugin(&self, plugin: &Plugin, operation: &Arc<str>, changes: bool) -> Call {
+        Call {
+            plugin: plugin.name.clone(),
+            operation: operation.clone(),
+            changes,
+            capabilities: self.capabilities.clone(),
+            grants: plugin.grants.clone(),
+            meter: Meter::new(plugin.limits),
+            shown_early: Vec::new(),
+        }
+    }
+}
+
+fn ticks(cpu: Duration) -> u128 {
+    cpu.as_nanos().div_ceil(TICK.as_nanos())
 }

@@ -8,6 +8,7 @@ use wasmtime::component::Component;
 
 use super::cache::Cache;
 use super::call::State;
+use super::idle::Idle;
 use super::{Limits, LimitsError, Runtime, precompiled};
 use crate::capabilities::Grants;
 use crate::wit::{ClusteringPre, exports::harper::plugin::operations};
@@ -151,6 +152,8 @@ pub(crate) struct Plugin {
     pub(super) prepared: ClusteringPre<State>,
     pub(super) grants: Arc<Grants>,
     pub(super) limits: Limits,
+    /// Kept between calls; none of a plugin that is not the host's own.
+    pub(super) idle: Option<Idle>,
 }
 
 impl Plugin {
@@ -169,6 +172,8 @@ impl Runtime {
         limits: Limits,
     ) -> Result<(Plugin, Vec<Operation>), LoadError> {
         let plugin = || name.to_owned();
+        // Ours by where it is from, not by what it is called.
+        let idle = matches!(source.0, Source::Embedded { .. }).then(Idle::default);
         limits.check().map_err(|source| LoadError::Limits { plugin: plugin(), source })?;
         let (engine, cache) = (self.engine.clone(), self.cache.clone());
         // Compiling takes long enough to be kept off the threads that serve requests.
@@ -189,7 +194,7 @@ impl Runtime {
             self.linker.instantiate_pre(&component).and_then(ClusteringPre::new).map_err(
                 |error| LoadError::World { plugin: plugin(), message: format!("{error:#}") },
             )?;
-        let loaded = Plugin { name: name.into(), prepared, grants: grants.into(), limits };
+        let loaded = Plugin { name: name.into(), prepared, grants: grants.into(), limits, idle };
         let operations = match self.describe(&loaded).await {
             Ok(operations) => operations,
             Err(error) => {

@@ -1,11 +1,13 @@
-//! Runs components: an engine, the components that were loaded into it, and one fresh instance a
-//! call, within a budget.
+//! Runs components: an engine, the components that were loaded into it, and calls of them, each
+//! within a budget. A plugin's call gets a fresh instance; those of the host's own are kept for
+//! the next.
 
 mod cache;
 mod call;
 mod component;
 mod engine;
 mod error;
+mod idle;
 mod limits;
 mod precompiled;
 mod ticker;
@@ -68,18 +70,19 @@ impl Runtime {
 }
 
 /// The memory of instances is reserved once and used again: a fresh instance costs a few
-/// microseconds instead of system calls.
+/// microseconds instead of system calls. Those that wait for a call hold their places too.
 fn pool() -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(CONCURRENT_CALLS)
-        .total_core_instances(CONCURRENT_CALLS * CORE_INSTANCES)
+    let instances = CONCURRENT_CALLS + idle::MOST_IDLE as u32;
+    pool.total_component_instances(instances)
+        .total_core_instances(instances * CORE_INSTANCES)
         .max_core_instances_per_component(CORE_INSTANCES)
-        .total_memories(CONCURRENT_CALLS)
+        .total_memories(instances)
         .max_memories_per_component(1)
-        .total_tables(CONCURRENT_CALLS * 4)
+        .total_tables(instances * 4)
         .max_tables_per_component(4)
         .table_elements(limits::TABLE_ELEMENTS)
-        .total_stacks(CONCURRENT_CALLS)
+        .total_stacks(instances)
         .max_memory_size(limits::MOST_MEMORY)
         // What is written to again and again stays mapped, up to this many bytes a slot...
         .linear_memory_keep_resident(256 << 10)
