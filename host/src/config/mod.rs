@@ -17,7 +17,7 @@ pub use error::{FileError, ReadError};
 pub use file::ConfigFile;
 pub use first::create_if_missing;
 pub use overrides::{OverrideError, Overrides};
-pub use settings::{LogLevel, Settings, SettingsError};
+pub use settings::{Clustering, ClusteringTls, Listen, LogLevel, Settings, SettingsError, Streams};
 
 pub(crate) use keys::{Named, named};
 
