@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::Value;
 
 /// Everything an operation may use.
-pub trait Capabilities: Config + Clock + Log {}
+pub trait Capabilities: Config + Clock + Log + Node + Nats + Tables {}
 
-impl<T: Config + Clock + Log> Capabilities for T {}
+impl<T: Config + Clock + Log + Node + Nats + Tables> Capabilities for T {}
 
 /// The configuration file, by key path (`wit/config.wit`).
 pub trait Config {
@@ -61,4 +62,126 @@ pub trait Clock {
 pub trait Log {
     /// Something is wrong, and the operation goes on.
     fn warn(&self, message: &str);
+}
+
+/// What this node is (`wit/node.wit`).
+pub trait Node {
+    /// What it is now.
+    fn info(&self) -> NodeInfo;
+}
+
+/// All that there is to say of this node.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NodeInfo {
+    /// The name under which other nodes know it. None when it was given none.
+    pub name: Option<String>,
+    /// Whether it runs clustering.
+    pub clustering: bool,
+    /// Where the hubs of other nodes connect.
+    pub clustering_port: Option<u16>,
+    /// Where the operations API is.
+    pub operations_api_port: Option<u16>,
+    /// How long it has been running.
+    pub uptime: Duration,
+    /// What it runs.
+    pub system_info: SystemInfo,
+    /// How long one node is waited for when the state of all is asked.
+    pub status_timeout: Duration,
+}
+
+/// The software of a node, as nodes tell each other.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct SystemInfo {
+    /// The host's version.
+    pub hdb_version: String,
+    /// The version of Node.js.
+    pub node_version: String,
+    /// The operating system.
+    pub platform: String,
+}
+
+/// Other nodes (`wit/nats.wit`).
+pub trait Nats {
+    /// Sends a request and waits for the first answer, of at most `largest` bytes.
+    async fn request(
+        &self,
+        subject: &str,
+        payload: &[u8],
+        timeout: Duration,
+        largest: u32,
+    ) -> Result<Vec<u8>, NatsError>;
+
+    /// Asks every server of the network, and returns those that answer.
+    async fn servers(&self, timeout: Duration) -> Result<Vec<ServerInfo>, NatsError>;
+}
+
+/// A server of the network, as it describes itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerInfo {
+    /// Its name.
+    pub name: String,
+    /// From the question until its answer.
+    pub response_time: Duration,
+    /// The names of the servers that it has routes to.
+    pub routes: Vec<String>,
+    /// Where its configuration tells it to connect to.
+    pub cluster_urls: Vec<String>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NatsError {
+    /// This node has no clustering.
+    NotEnabled,
+    /// Nobody listens.
+    NoResponders,
+    /// Somebody listens, and did not answer in time.
+    Timeout,
+    /// What came or was to go is too large, as a sentence.
+    TooLarge(String),
+    /// Anything that is no other node's doing, as a sentence for the caller.
+    Failed(String),
+}
+
+/// The node's tables (`wit/tables.wit`).
+pub trait Tables {
+    /// Records of a table, whose keys come after `after`.
+    async fn list(
+        &self,
+        database: &str,
+        table: &str,
+        after: Option<&str>,
+    ) -> Result<Page, TablesError>;
+
+    /// All tables.
+    async fn describe(&self) -> Result<Vec<TableInfo>, TablesError>;
+}
+
+/// Some records, in the order of their keys.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Page {
+    /// The records.
+    pub rows: Vec<Value>,
+    /// The key after which the next page begins; none when this is the last.
+    pub next: Option<String>,
+}
+
+/// A table, without its records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableInfo {
+    /// The database that it is in.
+    pub database: String,
+    /// Its name.
+    pub name: String,
+    /// The attribute that is the key.
+    pub hash_attribute: String,
+    /// All attributes, the key among them.
+    pub attributes: Vec<String>,
+}
+
+/// Why tables were not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TablesError {
+    /// Anything that reading again does not mend, as a sentence for the caller.
+    Failed(String),
 }

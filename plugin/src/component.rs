@@ -7,15 +7,18 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::capabilities::{self as needs, Change, ConfigError, Snapshot};
+use crate::capabilities::{
+    self as needs, Change, ConfigError, NatsError, NodeInfo, Page, ServerInfo, Snapshot,
+    SystemInfo, TableInfo, TablesError,
+};
 use crate::operation::{self, OPERATIONS};
 
 mod bindings {
     wit_bindgen::generate!({ path: "../wit", world: "clustering" });
 }
 
-use bindings::exports::harper::plugin::operations;
-use bindings::harper::plugin::{clock, config, log};
+use bindings::exports::harper::plugin::{operations, peer};
+use bindings::harper::plugin::{clock, config, log, nats, node, tables};
 
 struct Component;
 
@@ -45,6 +48,13 @@ impl operations::Guest for Component {
             Err(operation::Error::Conflict(text)) => Err(operations::Error::Conflict(text)),
             Err(operation::Error::Failed(text)) => Err(operations::Error::Failed(text)),
         }
+    }
+}
+
+impl peer::Guest for Component {
+    async fn answer(request: Vec<u8>) -> Vec<u8> {
+        log_panics();
+        crate::peer::answer(&Imports, &request).await
     }
 }
 
@@ -105,7 +115,7 @@ impl needs::Clock for Imports {
     }
 
     async fn sleep(&self, duration: Duration) {
-        clock::sleep(duration.as_millis().try_into().unwrap_or(u64::MAX)).await;
+        clock::sleep(milliseconds(duration)).await;
     }
 }
 
@@ -113,4 +123,106 @@ impl needs::Log for Imports {
     fn warn(&self, message: &str) {
         log::write(log::Level::Warn, message);
     }
+}
+
+impl needs::Node for Imports {
+    fn info(&self) -> NodeInfo {
+        let info = node::get();
+        NodeInfo {
+            name: info.name,
+            clustering: info.clustering,
+            clustering_port: info.ports.clustering,
+            operations_api_port: info.ports.operations_api,
+            uptime: Duration::from_millis(info.uptime),
+            system_info: SystemInfo {
+                hdb_version: info.system_info.hdb_version,
+                node_version: info.system_info.node_version,
+                platform: info.system_info.platform,
+            },
+            status_timeout: Duration::from_millis(info.status_timeout),
+        }
+    }
+}
+
+impl needs::Nats for Imports {
+    async fn request(
+        &self,
+        subject: &str,
+        payload: &[u8],
+        timeout: Duration,
+        largest: u32,
+    ) -> Result<Vec<u8>, NatsError> {
+        let answer =
+            nats::request(subject.into(), payload.into(), milliseconds(timeout), largest).await;
+        answer.map_err(nats_error)
+    }
+
+    async fn servers(&self, timeout: Duration) -> Result<Vec<ServerInfo>, NatsError> {
+        let servers = nats::servers(milliseconds(timeout)).await.map_err(nats_error)?;
+        let server = |server: nats::Server| ServerInfo {
+            name: server.name,
+            response_time: Duration::from_millis(server.response_time),
+            routes: server.routes,
+            cluster_urls: server.cluster_urls,
+        };
+        Ok(servers.into_iter().map(server).collect())
+    }
+}
+
+fn nats_error(error: nats::Error) -> NatsError {
+    match error {
+        nats::Error::NotEnabled => NatsError::NotEnabled,
+        nats::Error::NoResponders => NatsError::NoResponders,
+        nats::Error::Timeout => NatsError::Timeout,
+        nats::Error::TooLarge(text) => NatsError::TooLarge(text),
+        nats::Error::Denied(text)
+        | nats::Error::InvalidRequest(text)
+        | nats::Error::Unavailable(text)
+        | nats::Error::Other(text) => NatsError::Failed(text),
+    }
+}
+
+impl needs::Tables for Imports {
+    async fn list(
+        &self,
+        database: &str,
+        table: &str,
+        after: Option<&str>,
+    ) -> Result<Page, TablesError> {
+        let page = tables::list(database.into(), table.into(), after.map(str::to_owned)).await;
+        let page = page.map_err(tables_error)?;
+        let rows = page.rows.iter().map(|row| serde_json::from_str(&row.value));
+        let rows = rows.collect::<Result<_, _>>().map_err(|error| {
+            TablesError::Failed(format!("The host's answer is not as agreed: {error}"))
+        })?;
+        Ok(Page { rows, next: page.next })
+    }
+
+    async fn describe(&self) -> Result<Vec<TableInfo>, TablesError> {
+        let described = tables::describe().await.map_err(tables_error)?;
+        let table = |table: tables::Table| TableInfo {
+            database: table.database,
+            name: table.name,
+            hash_attribute: table.hash_attribute,
+            attributes: table.attributes,
+        };
+        Ok(described.into_iter().map(table).collect())
+    }
+}
+
+fn tables_error(error: tables::Error) -> TablesError {
+    match error {
+        tables::Error::Conflict => {
+            TablesError::Failed("The table is being changed by others all the while".into())
+        }
+        tables::Error::Denied(text)
+        | tables::Error::NotFound(text)
+        | tables::Error::InvalidRequest(text)
+        | tables::Error::Unavailable(text)
+        | tables::Error::Other(text) => TablesError::Failed(text),
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    duration.as_millis().try_into().unwrap_or(u64::MAX)
 }

@@ -1,16 +1,23 @@
-//! A host for unit tests: a configuration in memory, and a clock that does not wait.
+//! A host for unit tests: a configuration, records and other nodes in memory, and a clock that does
+//! not wait.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::capabilities::{Change, Clock, Config, ConfigError, Log, Snapshot};
+use crate::capabilities::{
+    Change, Clock, Config, ConfigError, Log, Nats, NatsError, Node, NodeInfo, Page, ServerInfo,
+    Snapshot, SystemInfo, TableInfo, Tables, TablesError,
+};
 use crate::operation::{Error, handle};
 
-#[derive(Default)]
+/// A request to another node: its subject, what was in it, and how long an answer is waited for.
+type Asked = (String, Value, Duration);
+
 pub(crate) struct Fake {
     /// Values by key path.
     pub(crate) config: RefCell<Map<String, Value>>,
@@ -20,9 +27,70 @@ pub(crate) struct Fake {
     pub(crate) writes: Cell<u32>,
     pub(crate) slept: Cell<Duration>,
     pub(crate) warnings: RefCell<Vec<String>>,
+    pub(crate) node: RefCell<NodeInfo>,
+    /// Records of `system.hdb_nodes`.
+    pub(crate) records: RefCell<Vec<Value>>,
+    pub(crate) tables: RefCell<Result<Vec<TableInfo>, TablesError>>,
+    /// What other nodes answer, by name; one that is not here does not listen.
+    pub(crate) answers: RefCell<BTreeMap<String, Result<Value, NatsError>>>,
+    pub(crate) asked: RefCell<Vec<Asked>>,
+    pub(crate) servers: RefCell<Result<Vec<ServerInfo>, NatsError>>,
+    pub(crate) servers_asked: RefCell<Vec<Duration>>,
+}
+
+impl Default for Fake {
+    /// A node without clustering and without a name.
+    fn default() -> Self {
+        Self {
+            config: RefCell::default(),
+            revision: Cell::default(),
+            conflicts: Cell::default(),
+            writes: Cell::default(),
+            slept: Cell::default(),
+            warnings: RefCell::default(),
+            node: RefCell::default(),
+            records: RefCell::default(),
+            tables: RefCell::new(Ok(Vec::new())),
+            answers: RefCell::default(),
+            asked: RefCell::default(),
+            servers: RefCell::new(Err(NatsError::NotEnabled)),
+            servers_asked: RefCell::default(),
+        }
+    }
 }
 
 impl Fake {
+    /// A node of this name with clustering.
+    pub(crate) fn clustered(name: &str) -> Self {
+        let node = NodeInfo {
+            name: Some(name.into()),
+            clustering: true,
+            clustering_port: Some(9932),
+            operations_api_port: Some(9925),
+            uptime: Duration::from_millis(3_601_999),
+            system_info: SystemInfo {
+                hdb_version: "1.2.3".into(),
+                node_version: "0.0.0".into(),
+                platform: "linux".into(),
+            },
+            status_timeout: Duration::from_secs(5),
+        };
+        Self { node: node.into(), ..Self::default() }
+    }
+
+    /// Adds a table.
+    pub(crate) fn describe(&self, database: &str, name: &str, hash: &str, attributes: &[&str]) {
+        let table = TableInfo {
+            database: database.into(),
+            name: name.into(),
+            hash_attribute: hash.into(),
+            attributes: attributes.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        if let Ok(tables) = &mut *self.tables.borrow_mut() {
+            tables.push(table);
+        }
+    }
+
     pub(crate) fn with(config: Value) -> Self {
         let config = config.as_object().cloned().unwrap_or_default();
         Self { config: RefCell::new(config), ..Self::default() }
@@ -73,6 +141,56 @@ impl Clock for Fake {
 impl Log for Fake {
     fn warn(&self, message: &str) {
         self.warnings.borrow_mut().push(message.into());
+    }
+}
+
+impl Node for Fake {
+    fn info(&self) -> NodeInfo {
+        self.node.borrow().clone()
+    }
+}
+
+impl Nats for Fake {
+    async fn request(
+        &self,
+        subject: &str,
+        payload: &[u8],
+        timeout: Duration,
+        _: u32,
+    ) -> Result<Vec<u8>, NatsError> {
+        let request = harper_wire::decode(payload, &harper_wire::Limits::default()).unwrap();
+        self.asked.borrow_mut().push((subject.into(), request.into_json(), timeout));
+        let node = subject.strip_suffix(".__request__").unwrap();
+        match self.answers.borrow().get(node).cloned() {
+            Some(Ok(answer)) => Ok(harper_wire::encode(&answer.into())),
+            Some(Err(error)) => Err(error),
+            None => Err(NatsError::NoResponders),
+        }
+    }
+
+    async fn servers(&self, timeout: Duration) -> Result<Vec<ServerInfo>, NatsError> {
+        self.servers_asked.borrow_mut().push(timeout);
+        self.servers.borrow().clone()
+    }
+}
+
+impl Tables for Fake {
+    /// Pages of one.
+    async fn list(
+        &self,
+        database: &str,
+        table: &str,
+        after: Option<&str>,
+    ) -> Result<Page, TablesError> {
+        assert_eq!((database, table), ("system", "hdb_nodes"));
+        let records = self.records.borrow();
+        let begin = after.map_or(0, |after| after.parse::<usize>().unwrap() + 1);
+        let next = (begin + 1 < records.len()).then(|| begin.to_string());
+        Ok(Page { rows: records.get(begin).cloned().into_iter().collect(), next })
+    }
+
+    async fn describe(&self) -> Result<Vec<TableInfo>, TablesError> {
+        self.tables.borrow().clone()
     }
 }
 

@@ -3,8 +3,12 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `operations/` | one file an operation, named as the API names it |
+//! | `peer/` | one file a request that other nodes send |
 //! | `operation.rs` | the list of operations, and the way from a request to its file |
 //! | `capabilities.rs` | what the logic needs of its host, as traits |
+//! | `ask.rs` | a request to another node, and what can come of it |
+//! | `nodes.rs` | names of nodes, and the records of those that this one shares tables with |
+//! | `uptime.rs` | how long a node has been running, as text |
 //! | `routes.rs` | a route, and the two lists of routes in the configuration |
 //! | `validate.rs` | collects everything that is wrong with a request |
 //! | `component.rs` | the WebAssembly component: WIT on one side, the above on the other |
@@ -12,10 +16,14 @@
 //! The crate compiles to a component that imports nothing but `harper:plugin` (see `wit/`), and
 //! natively, where unit tests run the same logic against fakes.
 
+pub mod ask;
 pub mod capabilities;
+pub mod nodes;
 pub mod operation;
 pub mod operations;
+pub mod peer;
 pub mod routes;
+pub mod uptime;
 pub mod validate;
 
 #[cfg(target_arch = "wasm32")]

@@ -3,7 +3,9 @@
 use serde_json::{Map, Value};
 
 use crate::capabilities::Capabilities;
-use crate::operations::{cluster_delete_routes, cluster_get_routes, cluster_set_routes};
+use crate::operations::{
+    cluster_delete_routes, cluster_get_routes, cluster_network, cluster_set_routes, cluster_status,
+};
 
 /// A request's JSON object, with `operation` and without credentials.
 pub type Request = Map<String, Value>;
@@ -28,6 +30,15 @@ pub enum Error {
     Failed(String),
 }
 
+impl Error {
+    /// The sentence.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Invalid(text) | Self::Conflict(text) | Self::Failed(text) => text,
+        }
+    }
+}
+
 /// What the host is told of an operation.
 #[derive(Debug)]
 pub struct Operation {
@@ -50,6 +61,8 @@ pub const OPERATIONS: &[Operation] = &[
     cluster_set_routes::OPERATION,
     cluster_get_routes::OPERATION,
     cluster_delete_routes::OPERATION,
+    cluster_status::OPERATION,
+    cluster_network::OPERATION,
 ];
 
 /// Performs the operation that the request names.
@@ -58,6 +71,8 @@ pub async fn handle(host: &impl Capabilities, request: &Request) -> Result<Value
         Some("cluster_set_routes") => cluster_set_routes::handle(host, request).await,
         Some("cluster_get_routes") => cluster_get_routes::handle(host).await,
         Some("cluster_delete_routes") => cluster_delete_routes::handle(host, request).await,
+        Some("cluster_status") => cluster_status::handle(host).await,
+        Some("cluster_network") => cluster_network::handle(host, request).await,
         // The host asks for nothing that `describe` does not list.
         other => Err(Error::Invalid(format!("Operation '{}' not found", other.unwrap_or("")))),
     }

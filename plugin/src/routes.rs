@@ -69,7 +69,19 @@ impl Route {
 
     fn in_file(value: &Value) -> Option<Self> {
         let host = value.get("host")?.as_str().filter(|host| is_host(host))?;
-        Some(Self { host: host.to_owned(), port: as_port(number(value.get("port")?)?)? })
+        Some(Self { host: host.to_owned(), port: port(value.get("port")?)? })
+    }
+
+    /// Reads `host:port`, as a server writes the address of another, with an IPv6 address in
+    /// brackets.
+    pub fn of_url(url: &str) -> Option<Self> {
+        let (host, port) = url.rsplit_once(':')?;
+        let host = match host.strip_prefix('[') {
+            Some(host) => host.strip_suffix(']').filter(|host| host.parse::<Ipv6Addr>().is_ok())?,
+            None if host.contains(':') => return None,
+            None => host,
+        };
+        Self::in_file(&json!({ "host": host, "port": port }))
     }
 
     /// What makes this route the same as another.
@@ -127,6 +139,11 @@ fn number(value: &Value) -> Option<f64> {
         }
         _ => None,
     }
+}
+
+/// A port: a number, or a string of digits.
+pub fn port(value: &Value) -> Option<u16> {
+    number(value).and_then(as_port)
 }
 
 fn as_port(number: f64) -> Option<u16> {
@@ -267,6 +284,11 @@ impl RouteLists {
                 !Route::in_file(item).is_some_and(|route| keys.contains(&route.key()))
             });
         }
+    }
+
+    /// The hub's list for a caller.
+    pub fn hub_shown(&self, log: &impl Log) -> Value {
+        self.hub.shown(log)
     }
 
     /// Both lists for a caller: `{"hub": […], "leaf": […]}`.

@@ -73,6 +73,29 @@ impl Violations {
         choice
     }
 
+    /// A number that may be left out, and is at least `least`.
+    pub fn number(&mut self, object: &Map<String, Value>, key: &str, least: f64) -> Option<f64> {
+        let value = object.get(key)?;
+        let number = value.as_f64();
+        match number {
+            None => self.add(key, "must be a number"),
+            Some(number) if number < least => {
+                self.add(key, format_args!("must be greater than or equal to {least}"));
+            }
+            Some(_) => {}
+        }
+        number
+    }
+
+    /// A boolean that may be left out, and is false then.
+    pub fn flag(&mut self, object: &Map<String, Value>, key: &str) -> bool {
+        let flag = object.get(key).map_or(Some(false), Value::as_bool);
+        if flag.is_none() {
+            self.add(key, "must be a boolean");
+        }
+        flag.unwrap_or_default()
+    }
+
     /// A required array.
     pub fn required_array<'a>(
         &mut self,

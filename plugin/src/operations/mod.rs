@@ -2,4 +2,6 @@
 
 pub mod cluster_delete_routes;
 pub mod cluster_get_routes;
+pub mod cluster_network;
 pub mod cluster_set_routes;
+pub mod cluster_status;

@@ -34,8 +34,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Value, DecodeError> {
     if bytes.len() > limits.length {
         return Err(DecodeError::TooLong { limit: limits.length });
     }
-    let mut decoder =
-        Decoder { bytes, at: 0, limits, items: 0, memory: 0, slots: Slots::none() };
+    let mut decoder = Decoder { bytes, at: 0, limits, items: 0, memory: 0, slots: Slots::none() };
     let value = decoder.value(limits.depth.min(DEEPEST))?;
     if decoder.at < bytes.len() {
         return Err(DecodeError::Trailing { at: decoder.at });
