@@ -1,6 +1,9 @@
 //! One call of a plugin, as its capabilities see it.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::capabilities::{Capabilities, Durable, Grants, Meter};
 
@@ -15,6 +18,17 @@ pub(crate) struct Call {
     pub(crate) meter: Meter,
     /// Of the configuration the plugin has seen what was not durable yet; its reply waits for that.
     pub(crate) shown_early: Vec<Durable>,
+    /// Until when capabilities wait for others: a little before the call is stopped, so that it
+    /// can still say what it has.
+    pub(crate) waits_until: Instant,
+}
+
+impl Call {
+    /// How long to wait for others, when the plugin asks for so many milliseconds.
+    pub(crate) fn time_for(&self, milliseconds: u64) -> Duration {
+        let left = self.waits_until.saturating_duration_since(Instant::now());
+        Duration::from_millis(milliseconds).min(left)
+    }
 }
 
 impl crate::wit::harper::plugin::types::Host for Call {}

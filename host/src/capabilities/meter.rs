@@ -33,10 +33,22 @@ pub(crate) enum Capability {
     Config,
     Log,
     Clock,
+    Node,
+    Nats,
+    JetStream,
+    Tables,
 }
 
 impl Capability {
-    const ALL: [Self; 3] = [Self::Config, Self::Log, Self::Clock];
+    const ALL: [Self; 7] = [
+        Self::Config,
+        Self::Log,
+        Self::Clock,
+        Self::Node,
+        Self::Nats,
+        Self::JetStream,
+        Self::Tables,
+    ];
 
     /// The interface's name.
     fn name(self) -> &'static str {
@@ -44,6 +56,10 @@ impl Capability {
             Self::Config => "config",
             Self::Log => "log",
             Self::Clock => "clock",
+            Self::Node => "node",
+            Self::Nats => "nats",
+            Self::JetStream => "jetstream",
+            Self::Tables => "tables",
         }
     }
 }

@@ -8,17 +8,30 @@ mod call;
 pub(crate) mod clock;
 pub(crate) mod config;
 mod grants;
+pub(crate) mod jetstream;
 pub(crate) mod log;
 mod meter;
+pub(crate) mod nats;
+pub(crate) mod node;
+pub(crate) mod tables;
 
 pub use clock::{Clock, SystemClock};
 pub use config::{Change, Config, ConfigError, Durable, Snapshot};
-pub use grants::{ConfigGrants, GrantError, Grants, KeyPath, KeyPattern};
+pub use grants::{
+    ConfigGrants, GrantError, Grants, JetStreamGrants, KeyPath, KeyPattern, NatsGrants,
+    RESERVED_SUBJECTS, ReservedError, SYSTEM_DATABASE, StreamPattern, SubjectPattern, TableGrants,
+    TablePattern,
+};
+pub use jetstream::{Extent, JetStream, JetStreamError, StreamInfo};
 pub use log::{Entry, Level, Log, TracingLog};
+pub use nats::{Nats, NatsError, ServerInfo};
+pub use node::{Node, NodeInfo, Ports, SystemInfo, ThisNode};
+pub use tables::{Page, ROWS_OF_A_PAGE, Row, TableInfo, TableName, Tables, TablesError};
 
 pub(crate) use call::Call;
 pub(crate) use config::Counted;
 pub(crate) use meter::{Capability, Exceeded, HostCalls, Meter};
+pub(crate) use tables::NoTables;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -40,7 +53,18 @@ pub struct Capabilities {
     pub log: Arc<dyn Log>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// What this node is.
+    pub node: Arc<dyn Node>,
+    /// Other nodes.
+    pub nats: Arc<dyn Nats>,
+    /// Streams.
+    pub jetstream: Arc<dyn JetStream>,
+    /// The node's records.
+    pub tables: Arc<dyn Tables>,
 }
+
+/// A host that runs no clustering.
+pub(crate) struct NotEnabled;
 
 /// Gives every capability to the components that are linked with `linker`.
 pub(crate) fn add_to_linker<T: Send + 'static>(
@@ -50,5 +74,9 @@ pub(crate) fn add_to_linker<T: Send + 'static>(
     wit::harper::plugin::types::add_to_linker::<T, HasSelf<Call>>(linker, call)?;
     wit::harper::plugin::config::add_to_linker::<T, HasSelf<Call>>(linker, call)?;
     wit::harper::plugin::log::add_to_linker::<T, HasSelf<Call>>(linker, call)?;
-    wit::harper::plugin::clock::add_to_linker::<T, HasSelf<Call>>(linker, call)
+    wit::harper::plugin::clock::add_to_linker::<T, HasSelf<Call>>(linker, call)?;
+    wit::harper::plugin::node::add_to_linker::<T, HasSelf<Call>>(linker, call)?;
+    wit::harper::plugin::nats::add_to_linker::<T, HasSelf<Call>>(linker, call)?;
+    wit::harper::plugin::jetstream::add_to_linker::<T, HasSelf<Call>>(linker, call)?;
+    wit::harper::plugin::tables::add_to_linker::<T, HasSelf<Call>>(linker, call)
 }

@@ -1,21 +1,9 @@
-//! What a plugin is allowed to do.
-//!
-//! # Grammar
-//!
-//! `config` is granted by key path, for reading and for writing apart. A pattern is a key path,
-//! `clustering.nodeName`, and covers just that value; or a key path followed by `.*`, which covers
-//! every value below it and not the value itself. There is no pattern for everything. An empty
-//! list grants nothing, and neither kind of grant implies the other.
+//! `config`, by key path.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Everything one plugin may use. The default is nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Grants {
-    /// The configuration file.
-    pub config: ConfigGrants,
-}
+use super::GrantError;
 
 /// Which values of the configuration file a plugin may use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,7 +51,7 @@ impl FromStr for KeyPath {
         if keys.len() <= MAX_KEYS && keys.iter().all(|key| is_key(key)) {
             Ok(Self(keys.into_iter().map(String::from).collect()))
         } else {
-            Err(GrantError { text: text.chars().take(200).collect() })
+            Err(GrantError::new(text, FORM))
         }
     }
 }
@@ -74,16 +62,9 @@ impl fmt::Display for KeyPath {
     }
 }
 
-/// The text is neither a key path nor a pattern of one.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "'{}' is not a key path such as clustering.nodeName, or one followed by .*: at most 16 keys \
-     of at most 64 letters, digits, - and _",
-    text.escape_debug()
-)]
-pub struct GrantError {
-    text: String,
-}
+/// What a key path or a pattern of one must be.
+const FORM: &str = "a key path such as clustering.nodeName, or one followed by .*: at most 16 keys \
+                    of at most 64 letters, digits, - and _";
 
 /// Some key paths; the module's documentation has the grammar.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,7 +136,7 @@ mod tests {
     #[test]
     fn nothing_is_the_default() {
         let path = "a.b".parse().unwrap();
-        assert!(!Grants::default().config.may_read(&path));
-        assert!(!Grants::default().config.may_write(&path));
+        assert!(!ConfigGrants::default().may_read(&path));
+        assert!(!ConfigGrants::default().may_write(&path));
     }
 }

@@ -1,0 +1,138 @@
+//! What a plugin is allowed to do, one file a capability.
+//!
+//! # Grammar
+//!
+//! An empty list grants nothing, no kind of grant implies another, and there is no pattern for
+//! everything.
+//!
+//! | grant | pattern | covers |
+//! | --- | --- | --- |
+//! | `config.read`, `config.write` | `clustering.nodeName` | that value |
+//! | | `clustering.*` | every value below it, and not the value itself |
+//! | `nats.request` | `orders.eu.new` | that subject |
+//! | | `orders.*.new` | any one token in the place of the `*` |
+//! | | `orders.eu.>` | every subject that is longer |
+//! | `nats.servers` | yes or no | who is in the network |
+//! | `jetstream.inspect`, `jetstream.purge` | `node-leaf/stream` | that stream of that domain |
+//! | | `node-leaf/*`, `*/stream`, `*/*` | any stream, of any domain |
+//! | `tables.read`, `tables.write` | `dev.dog` | that table of that database |
+//! | | `dev.*` | every table of that database |
+//! | `tables.describe` | yes or no | which tables there are, `system` aside |
+//!
+//! `log`, `clock` and `node` need none.
+//!
+//! # What nobody else is given
+//!
+//! Some subjects are the cluster's own machinery, and the database `system` is the node's. A plugin
+//! that was added by [`HostBuilder::plugin`](crate::HostBuilder::plugin) is refused when one of its
+//! patterns covers any of them, by a wildcard either: see [`RESERVED_SUBJECTS`].
+
+mod config;
+mod jetstream;
+mod nats;
+mod tables;
+
+pub use config::{ConfigGrants, KeyPath, KeyPattern};
+pub use jetstream::{JetStreamGrants, StreamPattern};
+pub use nats::{NatsGrants, RESERVED_SUBJECTS, SubjectPattern};
+pub use tables::{SYSTEM_DATABASE, TableGrants, TablePattern};
+
+pub(crate) use jetstream::is_name as is_stream_name;
+pub(crate) use nats::is_subject;
+
+/// Everything one plugin may use. The default is nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// The configuration file.
+    pub config: ConfigGrants,
+    /// Other nodes.
+    pub nats: NatsGrants,
+    /// Streams.
+    pub jetstream: JetStreamGrants,
+    /// The node's records.
+    pub tables: TableGrants,
+}
+
+impl Grants {
+    /// Whether anybody may be given these.
+    pub(crate) fn check_for_third_party(&self) -> Result<(), ReservedError> {
+        self.nats.check_for_third_party()?;
+        self.tables.check_for_third_party()
+    }
+}
+
+/// A grant that no added plugin is given.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the grant '{pattern}' reaches '{reserved}', which is the cluster's own")]
+pub struct ReservedError {
+    pattern: String,
+    reserved: String,
+}
+
+/// A text is not in the form of a grant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{}' is not {form}", text.escape_debug())]
+pub struct GrantError {
+    text: String,
+    form: &'static str,
+}
+
+impl GrantError {
+    fn new(text: &str, form: &'static str) -> Self {
+        Self { text: text.chars().take(200).collect(), form }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn requests(pattern: &str) -> Grants {
+        let mut grants = Grants::default();
+        grants.nats.request.push(pattern.parse().unwrap());
+        grants
+    }
+
+    fn table(pattern: &str, write: bool) -> Grants {
+        let mut grants = Grants::default();
+        let list = if write { &mut grants.tables.write } else { &mut grants.tables.read };
+        list.push(pattern.parse().unwrap());
+        grants
+    }
+
+    // covers: grants.reserved
+    #[test]
+    fn what_reaches_the_machinery_is_for_nobody_else() {
+        let reaching = [
+            "$JS.API.INFO",
+            "$JS.>",
+            "$SYS.REQ.SERVER.PING",
+            "_INBOX.x",
+            "txn.dev.dog.a-leaf",
+            "txn.>",
+            "node-b.__request__",
+            "*.__request__",
+            "orders.*",
+            "orders.>",
+            "*.x",
+            "*.x.y",
+            "*.>",
+        ];
+        for pattern in reaching {
+            let refused = requests(pattern).check_for_third_party().unwrap_err().to_string();
+            assert!(refused.starts_with(&format!("the grant '{pattern}' reaches '")), "{refused}");
+        }
+        for pattern in ["orders.new", "orders", "orders.eu.>", "orders.*.new", "a.__request__.b"] {
+            assert_eq!(requests(pattern).check_for_third_party(), Ok(()), "{pattern}");
+        }
+        for write in [false, true] {
+            for pattern in ["system.hdb_nodes", "system.*"] {
+                let refused = table(pattern, write).check_for_third_party().unwrap_err();
+                let text =
+                    format!("the grant '{pattern}' reaches 'system.*', which is the cluster's own");
+                assert_eq!(refused.to_string(), text);
+            }
+            assert_eq!(table("dev.*", write).check_for_third_party(), Ok(()));
+        }
+    }
+}
