@@ -2,7 +2,7 @@
 //! host starts in milliseconds.
 
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::{env, fs};
 
@@ -20,11 +20,13 @@ fn main() -> ExitCode {
 }
 
 fn embed_component() -> Result<(), Box<dyn Error>> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no workspace")?;
+    // Asked for now and not when this was compiled: a target folder may be copied.
+    let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("no CARGO_MANIFEST_DIR")?);
+    let workspace = here.parent().ok_or("no workspace")?;
     let component = harper_component_build::component(
         workspace,
         "harper-clustering",
-        &["plugin/src", "plugin/Cargo.toml", "wit"],
+        &["plugin/src", "plugin/Cargo.toml", "plugin/wire/src", "plugin/wire/Cargo.toml", "wit"],
         "HARPER_CLUSTERING_COMPONENT",
     )?;
     println!("cargo::rerun-if-changed=src/runtime/engine.rs");

@@ -8,13 +8,15 @@ use serde_json::{Map, Value};
 
 use crate::audit::AuditLog;
 use crate::capabilities::{
-    Capabilities, Clock, Config, Counted, Grants, KeyPattern, Log, SystemClock, TracingLog,
+    Capabilities, Clock, Config, Counted, Grants, JetStream, KeyPattern, Log, Nats, NoTables, Node,
+    NotEnabled, ReservedError, SubjectPattern, SystemClock, TablePattern, Tables, ThisNode,
+    TracingLog,
 };
 use crate::config::{ConfigFile, FileError};
 use crate::dispatch::{Caller, Dispatch, Error, Native};
 use crate::metrics::{self, Metrics};
 use crate::operations;
-use crate::runtime::{ComponentSource, Limits, LoadError, Operation, Runtime};
+use crate::runtime::{Answerer, ComponentSource, Limits, LoadError, Operation, Runtime};
 use crate::users::Users;
 
 /// Performs operations: the clustering plugin's, and those of plugins that were added.
@@ -42,6 +44,16 @@ impl Host {
     /// [`ErrorKind`](crate::ErrorKind) lists them. The text is for the caller.
     pub async fn dispatch(&self, caller: &Caller, request: Value) -> Result<Value, Error> {
         self.dispatch.dispatch(caller, request).await
+    }
+
+    /// Answers what another node asked on `<node>.__request__`: MessagePack as npm `msgpackr` writes
+    /// it, both ways.
+    ///
+    /// There is always an answer: to bytes that are no request, and to one that is over its budget
+    /// ([`HostBuilder::peer_limits`]), an error. Answers have places to run of their own, eight at a
+    /// time: however much other nodes ask, operations go on. Dropping the future gives it up.
+    pub async fn answer_peer(&self, request: Vec<u8>) -> Vec<u8> {
+        self.dispatch.answer_peer(request).await
     }
 
     /// What was counted so far, as OpenMetrics text for Prometheus.
@@ -75,9 +87,14 @@ pub struct HostBuilder {
     audit: Option<AuditLog>,
     log: Option<Arc<dyn Log>>,
     clock: Option<Arc<dyn Clock>>,
+    node: Option<Arc<dyn Node>>,
+    nats: Option<Arc<dyn Nats>>,
+    jetstream: Option<Arc<dyn JetStream>>,
+    tables: Option<Arc<dyn Tables>>,
     plugins: Vec<PluginToLoad>,
     operations: Vec<(Operation, Arc<Native>)>,
     clustering_limits: Limits,
+    peer_limits: Option<Limits>,
 }
 
 struct PluginToLoad {
@@ -106,6 +123,14 @@ pub enum BuildError {
     /// A plugin cannot be loaded.
     #[error(transparent)]
     Plugin(#[from] LoadError),
+    /// A plugin would be given what no added plugin is.
+    #[error("plugin '{plugin}' cannot have all of its grants: {source}")]
+    Reserved {
+        /// The plugin's name.
+        plugin: String,
+        /// Which grant.
+        source: ReservedError,
+    },
 }
 
 impl HostBuilder {
@@ -152,9 +177,43 @@ impl HostBuilder {
         self
     }
 
+    /// What this node is. Without, it is a node without clustering, with the name that the
+    /// configuration file gives it.
+    pub fn node(mut self, node: impl Node) -> Self {
+        self.node = Some(Arc::new(node));
+        self
+    }
+
+    /// The network to ask other nodes over. Without, operations that need it say that clustering is
+    /// not enabled.
+    pub fn nats(mut self, nats: impl Nats) -> Self {
+        self.nats = Some(Arc::new(nats));
+        self
+    }
+
+    /// The streams of all nodes. Without, operations that need them say that clustering is not
+    /// enabled.
+    pub fn jetstream(mut self, jetstream: impl JetStream) -> Self {
+        self.jetstream = Some(Arc::new(jetstream));
+        self
+    }
+
+    /// The node's records, `system.hdb_nodes` among them.
+    pub fn tables(mut self, tables: impl Tables) -> Self {
+        self.tables = Some(Arc::new(tables));
+        self
+    }
+
     /// The budget of the clustering plugin's calls.
     pub fn clustering_limits(mut self, limits: Limits) -> Self {
         self.clustering_limits = limits;
+        self
+    }
+
+    /// The budget of its answers to other nodes. Default: 64 MiB of memory, 500 ms on a processor,
+    /// 10 s in all, 1 MiB for the request and 16 MiB for the answer.
+    pub fn peer_limits(mut self, limits: Limits) -> Self {
+        self.peer_limits = Some(limits);
         self
     }
 
@@ -173,7 +232,9 @@ impl HostBuilder {
         self
     }
 
-    /// One more plugin, with what it may do and what a call of it may use.
+    /// One more plugin, with what it may do and what a call of it may use. Grants that reach the
+    /// cluster's own machinery are refused when the host is built: see [`Grants`] and
+    /// [`RESERVED_SUBJECTS`](crate::RESERVED_SUBJECTS).
     pub fn plugin(
         mut self,
         name: impl Into<String>,
@@ -187,6 +248,12 @@ impl HostBuilder {
 
     /// Makes the host: loads the clustering plugin and the others.
     pub async fn build(self) -> Result<Host, BuildError> {
+        for plugin in &self.plugins {
+            plugin
+                .grants
+                .check_for_third_party()
+                .map_err(|source| BuildError::Reserved { plugin: plugin.name.clone(), source })?;
+        }
         let file = match (self.config_file, &self.config, &self.root_path) {
             (Some(file), ..) => Some(file),
             (None, None, Some(folder)) => {
@@ -208,18 +275,23 @@ impl HostBuilder {
             config,
             log: self.log.unwrap_or_else(|| Arc::new(TracingLog)),
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::default())),
+            node: match self.node {
+                Some(node) => node,
+                None => Arc::new(ThisNode::new(file.as_ref().map(name_in).transpose()?.flatten())),
+            },
+            nats: self.nats.unwrap_or_else(|| Arc::new(NotEnabled)),
+            jetstream: self.jetstream.unwrap_or_else(|| Arc::new(NotEnabled)),
+            tables: self.tables.unwrap_or_else(|| Arc::new(NoTables)),
         };
         let cache = self.root_path.map(|folder| folder.join("cache").join("components"));
         let runtime = Runtime::new(capabilities, metrics.clone(), cache)
             .map_err(|error| BuildError::Runtime(format!("{error:#}")))?;
         let mut dispatch = Dispatch::new(runtime, metrics, self.audit);
-        let clustering = PluginToLoad {
-            name: "clustering".into(),
-            source: ComponentSource::clustering(),
-            grants: clustering_grants(),
-            limits: self.clustering_limits,
-        };
-        for plugin in std::iter::once(clustering).chain(self.plugins) {
+        let source = ComponentSource::clustering();
+        let limits = self.clustering_limits;
+        let clustering = dispatch.load("clustering", source, clustering_grants(), limits).await?;
+        dispatch.answer_with(clustering, self.peer_limits.unwrap_or_else(Answerer::limits))?;
+        for plugin in self.plugins {
             let PluginToLoad { name, source, grants, limits } = plugin;
             dispatch.load(&name, source, grants, limits).await?;
         }
@@ -230,7 +302,15 @@ impl HostBuilder {
     }
 }
 
-/// The clustering plugin reads and writes the two lists of routes, and nothing else.
+/// The name that the configuration file gives the node.
+fn name_in(file: &ConfigFile) -> Result<Option<String>, FileError> {
+    let document = file.document()?;
+    let name = document.pointer("/clustering/nodeName").and_then(Value::as_str);
+    Ok(name.filter(|name| !name.is_empty()).map(str::to_owned))
+}
+
+/// The clustering plugin reads and writes the two lists of routes, asks other nodes, and reads which
+/// nodes there are; and nothing else.
 fn clustering_grants() -> Grants {
     let routes =
         ["clustering.hubServer.cluster.network.routes", "clustering.leafServer.network.routes"];
@@ -238,5 +318,9 @@ fn clustering_grants() -> Grants {
     let mut grants = Grants::default();
     grants.config.read = patterns.clone();
     grants.config.write = patterns;
+    grants.nats.request.extend("*.__request__".parse::<SubjectPattern>());
+    grants.nats.servers = true;
+    grants.tables.read.extend("system.hdb_nodes".parse::<TablePattern>());
+    grants.tables.describe = true;
     grants
 }

@@ -24,7 +24,8 @@
 //! # }
 //! ```
 //!
-//! Every capability is a trait ([`Config`], [`Log`], [`Clock`]) that the builder takes an
+//! Every capability is a trait ([`Config`], [`Log`], [`Clock`], [`Node`], [`Nats`], [`JetStream`],
+//! [`Tables`]) that the builder takes an
 //! implementation of: `examples/embed.rs` brings its own configuration.
 //!
 //! # Serving the API
@@ -88,7 +89,11 @@ mod wit;
 
 pub use capabilities::{
     BoxFuture, Capabilities, Change, Clock, Config, ConfigError, ConfigGrants, Durable, Entry,
-    GrantError, Grants, KeyPath, KeyPattern, Level, Log, Snapshot, SystemClock, TracingLog,
+    Extent, GrantError, Grants, JetStream, JetStreamError, JetStreamGrants, KeyPath, KeyPattern,
+    Level, Log, Nats, NatsError, NatsGrants, Node, NodeInfo, Page, Ports, RESERVED_SUBJECTS,
+    ROWS_OF_A_PAGE, ReservedError, Row, SYSTEM_DATABASE, ServerInfo, Snapshot, StreamInfo,
+    StreamPattern, SubjectPattern, SystemClock, SystemInfo, TableGrants, TableInfo, TableName,
+    TablePattern, Tables, TablesError, ThisNode, TracingLog,
 };
 pub use describe::describe;
 pub use dispatch::{Caller, Error, ErrorKind, Origin, Role};

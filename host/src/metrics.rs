@@ -32,6 +32,7 @@ pub(crate) struct Metrics {
     seconds: Histograms,
     memory: Histograms,
     host_calls: Counters<2>,
+    answers: Counters<1>,
     pub(crate) config_writes: Counters<1>,
 }
 
@@ -41,7 +42,7 @@ impl Metrics {
         let seconds = Histograms::new_with_constructor(|| Histogram::new(SECONDS));
         let memory = Histograms::new_with_constructor(|| Histogram::new(BYTES));
         let (operations, host_calls) = (Counters::default(), Counters::default());
-        let config_writes = Counters::default();
+        let (answers, config_writes) = (Counters::default(), Counters::default());
         registry.register("operations", "Operations that ended", operations.clone());
         registry.register_with_unit(
             "operation_duration",
@@ -56,8 +57,9 @@ impl Metrics {
             memory.clone(),
         );
         registry.register("plugin_host_calls", "Calls to capabilities", host_calls.clone());
+        registry.register("peer_requests", "Requests of other nodes", answers.clone());
         registry.register("config_writes", "Writes of the configuration", config_writes.clone());
-        Self { registry, operations, seconds, memory, host_calls, config_writes }
+        Self { registry, operations, seconds, memory, host_calls, answers, config_writes }
     }
 
     /// An operation has ended.
@@ -65,6 +67,11 @@ impl Metrics {
         let operation = ("operation", name.to_owned());
         self.operations.get_or_create(&[operation.clone(), ("outcome", outcome.to_owned())]).inc();
         self.seconds.get_or_create(&[operation]).observe(took.as_secs_f64());
+    }
+
+    /// A request of another node was answered.
+    pub(crate) fn answer(&self, outcome: &'static str) {
+        self.answers.get_or_create(&[("outcome", outcome.to_owned())]).inc();
     }
 
     /// A call of a plugin has ended.

@@ -10,12 +10,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::audit::AuditLog;
 use crate::capabilities::{BoxFuture, ConfigError, Grants, log::one_line};
 use crate::metrics::Metrics;
-use crate::runtime::{CallError, ComponentSource, Limits, LoadError, Operation, Plugin, Runtime};
+use crate::runtime::{
+    Answerer, CallError, ComponentSource, Limits, LoadError, Operation, Plugin, Runtime,
+};
 use crate::wit::exports::harper::plugin::operations;
 
 /// The operations of all plugins, by name.
@@ -24,6 +26,7 @@ pub(crate) struct Dispatch {
     audit: Option<AuditLog>,
     metrics: Arc<Metrics>,
     operations: BTreeMap<Arc<str>, Entry>,
+    answerer: Option<Answerer>,
 }
 
 struct Entry {
@@ -43,7 +46,7 @@ pub(crate) type Native =
 
 impl Dispatch {
     pub(crate) fn new(runtime: Runtime, metrics: Arc<Metrics>, audit: Option<AuditLog>) -> Self {
-        Self { runtime, audit, metrics, operations: BTreeMap::new() }
+        Self { runtime, audit, metrics, operations: BTreeMap::new(), answerer: None }
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
@@ -57,7 +60,7 @@ impl Dispatch {
         source: ComponentSource,
         grants: Grants,
         limits: Limits,
-    ) -> Result<(), LoadError> {
+    ) -> Result<Arc<Plugin>, LoadError> {
         let (plugin, operations) = self.runtime.load(name, source, grants, limits).await?;
         let plugin = Arc::new(plugin);
         let mut described = BTreeMap::new();
@@ -74,7 +77,42 @@ impl Dispatch {
             described.insert(key, Entry { operation, performer });
         }
         self.operations.append(&mut described);
+        Ok(plugin)
+    }
+
+    /// Says who answers other nodes.
+    pub(crate) fn answer_with(
+        &mut self,
+        plugin: Arc<Plugin>,
+        limits: Limits,
+    ) -> Result<(), LoadError> {
+        self.answerer = Some(Answerer::new(plugin, limits)?);
         Ok(())
+    }
+
+    /// Answers a request of another node: with an error, when it cannot be answered.
+    pub(crate) async fn answer_peer(&self, request: Vec<u8>) -> Vec<u8> {
+        let answered = match &self.answerer {
+            Some(answerer) => self.runtime.answer(answerer, request).await,
+            None => Err(CallError::Busy),
+        };
+        let (outcome, reply) = match answered {
+            Ok(reply) => ("ok", reply),
+            Err(error) => {
+                let outcome = match &error {
+                    CallError::Busy => "busy",
+                    CallError::RequestTooLarge { .. } => "too_large",
+                    _ => "failed",
+                };
+                if outcome == "failed" {
+                    tracing::error!("a request of another node was not answered: {error}");
+                }
+                let reply = json!({ "status": "error", "message": error.for_peer() });
+                (outcome, harper_wire::encode(&harper_wire::Value::from(reply)))
+            }
+        };
+        self.metrics.answer(outcome);
+        reply
     }
 
     /// Adds a native operation; the name of one that is there already is given back.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 use wasmtime::{Error, Store, UpdateDeadline};
 
 use super::idle::{Idle, Instance};
 use super::limits::MemoryLimit;
 use super::ticker::TICK;
-use super::{CallError, Plugin, Runtime, error};
+use super::{CallError, Limits, Plugin, Runtime, error};
 use crate::capabilities::{Call, Exceeded, HostCalls, Meter};
 use crate::dispatch::{Caller, Role};
 use crate::json;
@@ -28,6 +28,31 @@ pub(crate) struct Used {
     /// Bytes of memory at its largest.
     pub(crate) memory: usize,
     pub(crate) host_calls: HostCalls,
+}
+
+impl Used {
+    pub(super) fn of(state: &State) -> Self {
+        Self { memory: state.memory.used(), host_calls: state.call.meter.host_calls() }
+    }
+}
+
+/// When a call ends.
+#[derive(Clone, Copy)]
+pub(super) struct Deadline {
+    /// It is stopped then.
+    pub(super) end: Instant,
+    /// Its capabilities wait for others no longer, so that it can still say what it has.
+    waits_until: Instant,
+}
+
+impl Deadline {
+    pub(super) fn after(wall_clock: Duration) -> Self {
+        // So far away that it is none, and not so far that no clock reaches it.
+        let wall_clock = wall_clock.min(Duration::from_secs(1 << 30));
+        let margin = (wall_clock / 10).min(Duration::from_millis(500));
+        let end = Instant::now() + wall_clock;
+        Self { end, waits_until: end - margin }
+    }
 }
 
 /// What the store of a call holds.
@@ -53,10 +78,8 @@ impl Runtime {
             let (size, limit) = (request.len(), limits.request_bytes);
             return Err(CallError::RequestTooLarge { size, limit });
         }
-        // So far away that it is none, and not so far that no clock reaches it.
-        let wall_clock = limits.wall_clock.min(Duration::from_secs(1 << 30));
-        let deadline = tokio::time::Instant::now() + wall_clock;
-        let place = timeout_at(deadline, self.places.acquire()).await;
+        let deadline = Deadline::after(limits.wall_clock);
+        let place = timeout_at(deadline.end, self.places.acquire()).await;
         let Ok(Ok(_place)) = place else { return Err(CallError::Busy) };
         let _running = self.ticker.run();
 
@@ -66,15 +89,15 @@ impl Runtime {
         };
         let mut instance = None;
         // Around everything: an epoch does not interrupt a call that waits for the host.
-        let reply = timeout_at(deadline, async {
+        let reply = timeout_at(deadline.end, async {
             let waiting = plugin.idle.as_ref().and_then(Idle::take);
             let Instance { store, exports, .. } = match waiting {
                 Some(mut waiting) => {
-                    self.begin(&mut waiting.store, plugin, operation, changes);
+                    self.begin(&mut waiting.store, plugin, operation, changes, deadline);
                     instance.insert(waiting)
                 }
                 None => {
-                    let mut store = self.store(plugin, operation, changes);
+                    let mut store = self.store(plugin, limits, operation, changes, deadline);
                     let exports = plugin.prepared.instantiate_async(&mut store).await?;
                     instance.insert(Instance { store, exports, calls: 0 })
                 }
@@ -92,9 +115,7 @@ impl Runtime {
         })
         .await;
         if let Some(instance) = instance {
-            let state = instance.store.data();
-            let (memory, host_calls) = (state.memory.used(), state.call.meter.host_calls());
-            self.metrics.call(&plugin.name, &Used { memory, host_calls });
+            self.metrics.call(&plugin.name, &Used::of(instance.store.data()));
             if let (Some(idle), Ok(Ok(_))) = (&plugin.idle, &reply) {
                 idle.keep(instance);
             }
@@ -122,21 +143,29 @@ impl Runtime {
         plugin: &Plugin,
     ) -> Result<Vec<operations::Operation>, CallError> {
         let _running = self.ticker.run();
-        let mut store = self.store(plugin, &"describe".into(), false);
-        let described = tokio::time::timeout(plugin.limits.wall_clock, async {
+        let limits = plugin.limits;
+        let deadline = Deadline::after(limits.wall_clock);
+        let mut store = self.store(plugin, limits, &"describe".into(), false, deadline);
+        let described = timeout_at(deadline.end, async {
             let instance = plugin.prepared.instantiate_async(&mut store).await?;
             instance.harper_plugin_operations().call_describe(&mut store).await
         });
         match described.await {
-            Err(_) => Err(CallError::Exceeded(Exceeded::WallClock(plugin.limits.wall_clock))),
+            Err(_) => Err(CallError::Exceeded(Exceeded::WallClock(limits.wall_clock))),
             Ok(described) => Ok(described?),
         }
     }
 
     /// A store for one call, and for those after it where instances are kept.
-    fn store(&self, plugin: &Plugin, operation: &Arc<str>, changes: bool) -> Store<State> {
-        let limits = plugin.limits;
-        let call = self.of_plugin(plugin, operation, changes);
+    pub(super) fn store(
+        &self,
+        plugin: &Plugin,
+        limits: Limits,
+        operation: &Arc<str>,
+        changes: bool,
+        deadline: Deadline,
+    ) -> Store<State> {
+        let call = self.of_plugin(plugin, limits, operation, changes, deadline);
         let memory = MemoryLimit::new(limits.memory);
         let mut store =
             Store::new(&self.engine, State { call, memory, ticks_left: ticks(limits.cpu) });
@@ -167,22 +196,31 @@ impl Runtime {
         plugin: &Plugin,
         operation: &Arc<str>,
         changes: bool,
+        deadline: Deadline,
     ) {
         let state = store.data_mut();
-        state.call = self.of_plugin(plugin, operation, changes);
+        state.call = self.of_plugin(plugin, plugin.limits, operation, changes, deadline);
         state.ticks_left = ticks(plugin.limits.cpu);
         store.set_epoch_deadline(1);
     }
 
-    fn of_plugin(&self, plugin: &Plugin, operation: &Arc<str>, changes: bool) -> Call {
+    fn of_plugin(
+        &self,
+        plugin: &Plugin,
+        limits: Limits,
+        operation: &Arc<str>,
+        changes: bool,
+        deadline: Deadline,
+    ) -> Call {
         Call {
             plugin: plugin.name.clone(),
             operation: operation.clone(),
             changes,
             capabilities: self.capabilities.clone(),
             grants: plugin.grants.clone(),
-            meter: Meter::new(plugin.limits),
+            meter: Meter::new(limits),
             shown_early: Vec::new(),
+            waits_until: deadline.waits_until,
         }
     }
 }

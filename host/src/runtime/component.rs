@@ -11,7 +11,7 @@ use super::call::State;
 use super::idle::Idle;
 use super::{Limits, LimitsError, Runtime, precompiled};
 use crate::capabilities::Grants;
-use crate::wit::{ClusteringPre, exports::harper::plugin::operations};
+use crate::wit::{ExtensionPre, exports::harper::plugin::operations};
 
 /// Where a component comes from.
 #[derive(Debug, Clone)]
@@ -149,7 +149,7 @@ pub enum LoadError {
 /// A component that is ready to be called.
 pub(crate) struct Plugin {
     pub(super) name: Arc<str>,
-    pub(super) prepared: ClusteringPre<State>,
+    pub(super) prepared: ExtensionPre<State>,
     pub(super) grants: Arc<Grants>,
     pub(super) limits: Limits,
     /// Kept between calls; none of a plugin that is not the host's own.
@@ -191,7 +191,7 @@ impl Runtime {
             return Err(LoadError::Wasi { plugin: plugin(), import: import.to_owned() });
         }
         let prepared =
-            self.linker.instantiate_pre(&component).and_then(ClusteringPre::new).map_err(
+            self.linker.instantiate_pre(&component).and_then(ExtensionPre::new).map_err(
                 |error| LoadError::World { plugin: plugin(), message: format!("{error:#}") },
             )?;
         let loaded = Plugin { name: name.into(), prepared, grants: grants.into(), limits, idle };

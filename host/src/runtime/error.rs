@@ -55,6 +55,18 @@ impl CallError {
             }
         }
     }
+
+    /// The same for another node.
+    pub(crate) fn for_peer(&self) -> String {
+        match self {
+            Self::RequestTooLarge { limit, .. } => {
+                format!("The request is over the limit of {limit} bytes")
+            }
+            Self::Busy => "The node is busy: try again later".into(),
+            Self::Exceeded(exceeded) => format!("The request was stopped: it {exceeded}"),
+            _ => "The request failed unexpectedly: the node's log has the cause".into(),
+        }
+    }
 }
 
 /// What a plugin's error says, whichever it is.

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use wasmtime::Store;
 
 use super::call::State;
-use crate::wit::Clustering;
+use crate::wit::Extension;
 
 /// Instances that wait, at most: each has memory of its own.
 pub(super) const MOST_IDLE: usize = 16;
@@ -22,7 +22,7 @@ const MOST_MEMORY: usize = 4 << 20;
 /// A store with an instance in it.
 pub(super) struct Instance {
     pub(super) store: Store<State>,
-    pub(super) exports: Clustering,
+    pub(super) exports: Extension,
     pub(super) calls: u32,
 }
 

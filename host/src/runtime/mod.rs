@@ -2,6 +2,7 @@
 //! within a budget. A plugin's call gets a fresh instance; those of the host's own are kept for
 //! the next.
 
+mod answer;
 mod cache;
 mod call;
 mod component;
@@ -15,6 +16,7 @@ mod ticker;
 pub use component::{ComponentSource, LoadError, Operation};
 pub use limits::{Limits, LimitsError};
 
+pub(crate) use answer::Answerer;
 pub(crate) use call::Used;
 pub(crate) use component::Plugin;
 pub(crate) use error::CallError;
@@ -73,7 +75,7 @@ impl Runtime {
 /// microseconds instead of system calls. Those that wait for a call hold their places too.
 fn pool() -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
-    let instances = CONCURRENT_CALLS + idle::MOST_IDLE as u32;
+    let instances = CONCURRENT_CALLS + answer::CONCURRENT_ANSWERS + idle::MOST_IDLE as u32;
     pool.total_component_instances(instances)
         .total_core_instances(instances * CORE_INSTANCES)
         .max_core_instances_per_component(CORE_INSTANCES)

@@ -1,0 +1,95 @@
+//! An answer to another node: the clustering plugin's `peer`, with a budget and places to run of its
+//! own, so that operations go on however much other nodes ask.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::timeout_at;
+
+use super::call::{Deadline, State, Used};
+use super::{CallError, Limits, LoadError, Plugin, Runtime};
+use crate::capabilities::Exceeded;
+use crate::wit::clustering::AnsweringPre;
+
+/// Answers that run at the same time; more wait for a place.
+pub(super) const CONCURRENT_ANSWERS: u32 = 8;
+
+/// Answers that wait for a place; more are refused at once. A request and what is built of it may
+/// take some megabytes.
+const WAITING_ANSWERS: usize = 64;
+
+/// What answers other nodes, ready to be called.
+pub(crate) struct Answerer {
+    plugin: Arc<Plugin>,
+    prepared: AnsweringPre<State>,
+    limits: Limits,
+    waiting: Semaphore,
+    places: Semaphore,
+    name: Arc<str>,
+}
+
+impl Answerer {
+    /// A plugin that exports `peer`.
+    pub(crate) fn new(plugin: Arc<Plugin>, limits: Limits) -> Result<Self, LoadError> {
+        let name = || plugin.name.to_string();
+        limits.check().map_err(|source| LoadError::Limits { plugin: name(), source })?;
+        let prepared = AnsweringPre::new(plugin.prepared.instance_pre().clone());
+        let prepared = prepared
+            .map_err(|error| LoadError::World { plugin: name(), message: format!("{error:#}") })?;
+        let waiting = Semaphore::new(WAITING_ANSWERS + CONCURRENT_ANSWERS as usize);
+        let places = Semaphore::new(CONCURRENT_ANSWERS as usize);
+        Ok(Self { plugin, prepared, limits, waiting, places, name: "peer".into() })
+    }
+
+    /// What an answer may use when nothing else is said.
+    pub(crate) fn limits() -> Limits {
+        Limits {
+            memory: 64 << 20,
+            cpu: Duration::from_millis(500),
+            wall_clock: Duration::from_secs(10),
+            host_calls: 1000,
+            request_bytes: 1 << 20,
+            reply_bytes: 16 << 20,
+            exchanged_bytes: 64 << 20,
+        }
+    }
+}
+
+impl Runtime {
+    /// Answers a request of another node.
+    pub(crate) async fn answer(
+        &self,
+        answerer: &Answerer,
+        request: Vec<u8>,
+    ) -> Result<Vec<u8>, CallError> {
+        let Answerer { plugin, prepared, limits, .. } = answerer;
+        if request.len() > limits.request_bytes {
+            let (size, limit) = (request.len(), limits.request_bytes);
+            return Err(CallError::RequestTooLarge { size, limit });
+        }
+        let Ok(_waiting) = answerer.waiting.try_acquire() else { return Err(CallError::Busy) };
+        let deadline = Deadline::after(limits.wall_clock);
+        let place = timeout_at(deadline.end, answerer.places.acquire()).await;
+        let Ok(Ok(_place)) = place else { return Err(CallError::Busy) };
+        let _running = self.ticker.run();
+
+        let mut store = self.store(plugin, *limits, &answerer.name, false, deadline);
+        // Around everything: an epoch does not interrupt a call that waits for the host.
+        let reply = timeout_at(deadline.end, async {
+            let exports = prepared.instantiate_async(&mut store).await?;
+            let peer = exports.harper_plugin_peer();
+            store.run_concurrent(async |accessor| peer.call_answer(accessor, request).await).await?
+        })
+        .await;
+        self.metrics.call(&plugin.name, &Used::of(store.data()));
+        match reply {
+            Err(_) => Err(CallError::Exceeded(Exceeded::WallClock(limits.wall_clock))),
+            Ok(Err(trap)) => Err(trap.into()),
+            Ok(Ok(reply)) if reply.len() > limits.reply_bytes => {
+                Err(CallError::Exceeded(Exceeded::ReplyBytes(limits.reply_bytes)))
+            }
+            Ok(Ok(reply)) => Ok(reply),
+        }
+    }
+}
