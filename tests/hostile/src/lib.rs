@@ -16,6 +16,8 @@ mod bindings {
 use bindings::exports::harper::plugin::operations::{Caller, Error, Guest, Operation};
 use bindings::harper::plugin::{clock, config, log};
 
+mod cluster;
+
 struct Hostile;
 
 const NAMES: &[&str] = &[
@@ -44,6 +46,17 @@ const NAMES: &[&str] = &[
     "refuse_bytes",
     "reply_zeros",
     "remember",
+    "node",
+    "nats_request",
+    "nats_request_together",
+    "nats_servers",
+    "jetstream_inspect",
+    "jetstream_purge",
+    "tables_get",
+    "tables_list",
+    "tables_put",
+    "tables_delete",
+    "tables_describe",
 ];
 
 impl Guest for Hostile {
@@ -148,7 +161,7 @@ impl Guest for Hostile {
                 static CALLS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
                 return Ok(CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_string());
             }
-            _ => return Err(Error::Invalid("no such misdeed".into())),
+            name => return cluster::handle(name, &value).await,
         }
         Ok("null".into())
     }

@@ -1,4 +1,4 @@
-//! Every grant, with its denial.
+//! `config`, by key path.
 
 use harper_host::{Grants, Limits};
 use harper_tests::Node;
