@@ -1,6 +1,6 @@
 //! Builds the plugins that the tests run, into components.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::{env, fs};
 
@@ -15,7 +15,9 @@ fn main() -> ExitCode {
 }
 
 fn hostile_component() -> Result<(), Box<dyn std::error::Error>> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no workspace")?;
+    // Asked for now and not when this was compiled: a target folder may be copied.
+    let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("no CARGO_MANIFEST_DIR")?);
+    let workspace = here.parent().ok_or("no workspace")?;
     let component = harper_component_build::component(
         workspace,
         "harper-hostile",

@@ -95,8 +95,13 @@ impl Bare {
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         let engine = Engine::new(&config)?;
         let mut linker = Linker::new(&engine);
-        wit::Clustering::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host)?;
         let component = Component::from_binary(&engine, CLUSTERING_COMPONENT)?;
+        types::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host)?;
+        config::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host)?;
+        log::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host)?;
+        clock::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host)?;
+        // Operations on routes need no more.
+        linker.define_unknown_imports_as_traps(&component)?;
         let prepared = wit::ClusteringPre::new(linker.instantiate_pre(&component)?)?;
         Ok(Self { engine, prepared, host: Host { values } })
     }

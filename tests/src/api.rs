@@ -5,12 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use harper_host::Host;
 use harper_host::api::{Config, Server};
 use harper_host::audit::AuditLog;
 use harper_host::config::{ConfigFile, FILE_NAME};
 use harper_host::store::Store;
 use harper_host::users::Users;
+use harper_host::{Host, HostBuilder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -32,11 +32,19 @@ impl ApiNode {
     /// Starts a node in `root`, where its configuration file is, with the users that are in its
     /// database there. The port is a free one, whatever the file says.
     pub async fn start(root: &Path) -> anyhow::Result<Self> {
+        Self::start_with(root, |host| host).await
+    }
+
+    /// The same, whose host is given more than that.
+    pub async fn start_with(
+        root: &Path,
+        give: impl FnOnce(HostBuilder) -> HostBuilder,
+    ) -> anyhow::Result<Self> {
         let settings = ConfigFile::open(root.join(FILE_NAME))?.settings()?;
         let users = Users::open(Store::open(root).await?, settings.cache_ttl);
         let audit = AuditLog::open(root, settings.audit_max_size, settings.audit_max_files)?;
-        let host =
-            Host::builder().root_path(root).users(users.clone()).audit(audit).build().await?;
+        let host = Host::builder().root_path(root).users(users.clone()).audit(audit);
+        let host = give(host).build().await?;
         let config = Config { port: Some(0), ..Config::from(&settings) };
         let server = Server::bind(config, host, users).await?;
         let address = server.addresses().http.context("it serves HTTP")?;

@@ -11,6 +11,8 @@ use anyhow::Context;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
+use crate::cluster::Cluster;
+
 /// The folder for rules of the HTTP face that belong to no operation. The others are named after
 /// an operation.
 pub const NO_OPERATION: &str = "operations_api";
@@ -36,6 +38,10 @@ pub struct Case {
     pub after: Option<Vec<u8>>,
     /// The users after the request, unless they must not change.
     pub users: Option<Value>,
+    /// What the node's network and tables are like, where they are not there.
+    pub cluster: Option<Cluster>,
+    /// What is asked of them.
+    pub calls: Option<Value>,
 }
 
 /// In an expected reply: any moment, in milliseconds since 1970.
@@ -146,7 +152,7 @@ pub fn cases() -> anyhow::Result<(Vec<Case>, Vec<String>)> {
 
 impl Case {
     fn read(folder: &Path, name: &str, shared: &[u8]) -> anyhow::Result<Self> {
-        const FILES: [&str; 8] = [
+        const FILES: [&str; 10] = [
             "case.yaml",
             "request.json",
             "request.txt",
@@ -155,6 +161,8 @@ impl Case {
             "reply.json",
             "after.yaml",
             "users.json",
+            "cluster.yaml",
+            "calls.json",
         ];
         let unknown = entries(folder)?.into_iter().map(|path| file_name(&path));
         let unknown: Vec<_> = unknown.filter(|name| !FILES.contains(&&**name)).collect();
@@ -191,6 +199,7 @@ impl Case {
             let json = file(name)?.map(|json| serde_json::from_slice(&json)).transpose();
             json.context(name)
         };
+        let cluster = file("cluster.yaml")?.map(|text| serde_yaml::from_slice(&text));
         Ok(Self {
             folder: folder.to_owned(),
             name: name.to_owned(),
@@ -201,6 +210,8 @@ impl Case {
             reply: json("reply.json")?,
             after: file("after.yaml")?,
             users: json("users.json")?,
+            cluster: cluster.transpose().context("cluster.yaml")?,
+            calls: json("calls.json")?,
         })
     }
 }

@@ -1,10 +1,11 @@
-//! What the tests share: a plugin that misbehaves, a host or a node made in one line, and the
-//! golden cases.
+//! What the tests share: a plugin that misbehaves, a host or a node made in one line, a cluster that
+//! is not there, and the golden cases.
 
 pub mod api;
+pub mod cluster;
 pub mod golden;
 
-use harper_host::{Caller, ComponentSource, Error, Grants, Host, Limits};
+use harper_host::{Caller, ComponentSource, Error, Grants, Host, HostBuilder, Limits};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -22,9 +23,7 @@ pub struct Node {
 impl Node {
     /// A host whose configuration file has this text.
     pub async fn with_config(text: &str) -> anyhow::Result<Self> {
-        let folder = folder_with(text)?;
-        let host = Host::builder().root_path(folder.path()).build().await?;
-        Ok(Self { folder, host })
+        Self::with(text, |host| host).await
     }
 
     /// A host with the hostile plugin in it.
@@ -33,12 +32,19 @@ impl Node {
         grants: Grants,
         limits: Limits,
     ) -> anyhow::Result<Self> {
+        Self::with(config, |host| {
+            host.plugin("hostile", ComponentSource::bytes(HOSTILE), grants, limits)
+        })
+        .await
+    }
+
+    /// A host with a configuration file, and with whatever else it is given.
+    pub async fn with(
+        config: &str,
+        give: impl FnOnce(HostBuilder) -> HostBuilder,
+    ) -> anyhow::Result<Self> {
         let folder = folder_with(config)?;
-        let host = Host::builder()
-            .root_path(folder.path())
-            .plugin("hostile", ComponentSource::bytes(HOSTILE), grants, limits)
-            .build()
-            .await?;
+        let host = give(Host::builder().root_path(folder.path())).build().await?;
         Ok(Self { folder, host })
     }
 

@@ -36,6 +36,11 @@ fn the_component_imports_and_exports_what_the_wit_says_and_no_wasi() {
             "harper:plugin/config@0.1.0: async get",
             "harper:plugin/config@0.1.0: async set",
             "harper:plugin/log@0.1.0: write",
+            "harper:plugin/nats@0.1.0: async request",
+            "harper:plugin/nats@0.1.0: async servers",
+            "harper:plugin/node@0.1.0: get",
+            "harper:plugin/tables@0.1.0: async describe",
+            "harper:plugin/tables@0.1.0: async list",
         ]
     );
     let names: Vec<_> = kind.imports(&engine).map(|(name, _)| name.to_owned()).collect();
@@ -48,6 +53,7 @@ fn the_component_imports_and_exports_what_the_wit_says_and_no_wasi() {
         [
             "harper:plugin/operations@0.1.0: async handle",
             "harper:plugin/operations@0.1.0: describe",
+            "harper:plugin/peer@0.1.0: async answer",
         ]
     );
 }

@@ -13,6 +13,7 @@ use harper_host::config::FILE_NAME;
 use harper_host::store::Store;
 use harper_host::users::{UserInfo, Users};
 use harper_tests::api::{ApiNode, Reply, ask};
+use harper_tests::cluster::FakeNode;
 use harper_tests::golden::{self, ANY_TIME, Caller, Case, Credentials};
 use serde_json::{Value, json};
 
@@ -58,6 +59,8 @@ struct Got {
     file: Vec<u8>,
     backups: Vec<Vec<u8>>,
     users: Value,
+    /// What was asked of the cluster.
+    calls: Value,
     /// What stands in the node's folder that has no place there.
     strays: Vec<String>,
 }
@@ -68,7 +71,12 @@ async fn run(case: &Case, database: &[u8]) -> anyhow::Result<Got> {
     fs::create_dir(root.path().join("database"))?;
     fs::write(root.path().join(DATABASE), database)?;
     fs::write(&config, &case.before)?;
-    let node = ApiNode::start(root.path()).await?;
+    let cluster = case.cluster.clone().map(FakeNode::new);
+    let node = ApiNode::start_with(root.path(), |host| match &cluster {
+        Some(cluster) => cluster.give_to(host),
+        None => host,
+    });
+    let node = node.await?;
     if let Some(edited) = &case.edited {
         fs::write(&config, edited)?;
     }
@@ -82,6 +90,7 @@ async fn run(case: &Case, database: &[u8]) -> anyhow::Result<Got> {
         file: fs::read(config)?,
         backups: backups.iter().map(fs::read).collect::<Result<_, _>>()?,
         users: users.iter().map(shown).collect(),
+        calls: cluster.map(|cluster| cluster.calls()).unwrap_or_default().into(),
         strays: strays(root.path())?,
     })
 }
@@ -118,9 +127,7 @@ fn users_before() -> Value {
 /// What came, with a time wherever the expected value allows any.
 fn with_times(expected: &Value, got: Value) -> Value {
     match (expected, got) {
-        (Value::String(any), Value::Number(n)) if any == ANY_TIME && n.as_i64() > Some(0) => {
-            ANY_TIME.into()
-        }
+        (Value::String(any), Value::Number(n)) if any == ANY_TIME && n.is_u64() => ANY_TIME.into(),
         (Value::Object(expected), Value::Object(got)) => {
             let field = |(key, value): (String, Value)| {
                 let expected = expected.get(&key).unwrap_or(&Value::Null);
@@ -174,6 +181,8 @@ fn compare(case: &Case, got: &Got) -> Vec<String> {
     if case.users == Some(users_before()) {
         check("users.json is as before: remove it", String::new(), "users.json".into());
     }
+    let calls = case.calls.clone().unwrap_or_else(|| json!([]));
+    check("calls.json", pretty(&calls), pretty(&got.calls));
     check("left behind", String::new(), got.strays.join("\n"));
     if case.after.as_ref() == Some(before) {
         check("after.yaml is as before: remove it", String::new(), "after.yaml".into());
@@ -208,6 +217,15 @@ fn rewrite(case: &Case, got: &Got) -> anyhow::Result<Vec<String>> {
             None => fs::remove_file(path)?,
         }
         rewritten.push(format!("{}: users.json", case.name));
+    }
+    let calls = Some(&got.calls).filter(|calls| **calls != json!([]));
+    if case.calls.as_ref() != calls {
+        let path = case.folder.join("calls.json");
+        match calls {
+            Some(calls) => fs::write(path, serde_json::to_string_pretty(calls)? + "\n")?,
+            None => fs::remove_file(path)?,
+        }
+        rewritten.push(format!("{}: calls.json", case.name));
     }
     if case.settings.status != got.reply.status {
         rewritten.push(format!("{}: case.yaml: the status is {}", case.name, got.reply.status));
