@@ -1,8 +1,10 @@
-//! What the tests share: a plugin that misbehaves, a host or a node made in one line, and the
-//! golden cases.
+//! What the tests share: a plugin that misbehaves, a host or a node made in one line, the golden
+//! cases, and a Harper node in JavaScript.
 
 pub mod api;
 pub mod golden;
+pub mod javascript;
+pub mod peer;
 
 use harper_host::{Caller, ComponentSource, Error, Grants, Host, Limits};
 use serde_json::Value;
