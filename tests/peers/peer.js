@@ -20,7 +20,7 @@
 // when standard input does.
 
 import { createInterface } from 'node:readline';
-import { Decoder, Encoder, encode } from 'msgpackr';
+import { Encoder, decode, encode } from 'msgpackr';
 import { connect } from 'nats';
 
 const { PEER_NODE: NODE, PEER_URL, PEER_USER, PEER_PASSWORD } = process.env;
@@ -118,7 +118,7 @@ function serve(failure, message) {
   if (failure) return fail(failure);
   let request;
   try {
-    request = new Decoder().decode(message.data);
+    request = decode(message.data);
   } catch (error) {
     return message.respond(encode({ status: 'error', message: error.message, system_info: SYSTEM_INFO }));
   }
@@ -143,7 +143,7 @@ async function ask(connection, { ask: node, body, raw, timeout, plain }) {
   const write = (value) => (plain ? encode(value) : new Encoder().encode(value));
   const bytes = raw === undefined ? write(body) : Buffer.from(raw, 'hex');
   const { data } = await connection.request(`${node}.__request__`, bytes, { timeout });
-  return { reply: new Decoder().decode(data), bytes: hex(data) };
+  return { reply: decode(data), bytes: hex(data) };
 }
 
 async function obey(connection, command) {

@@ -258,7 +258,9 @@ async fn the_peer_misbehaves_as_it_is_told() {
     assert_eq!(reply.body["status"], "success");
 
     // Nothing that is sent stops it.
-    other.behave(Some("cluster_status"), Behaviour::Normal).await.unwrap();
+    for operation in [None, Some("cluster_status")] {
+        other.behave(operation, Behaviour::Normal).await.unwrap();
+    }
     for bytes in [&[][..], &[0xc1], &[0xdf, 0xff, 0xff, 0xff, 0xff], b"text", &[0xc0]] {
         let reply = peer.send("other", bytes, SOON).await.unwrap();
         assert_eq!(reply.body["status"], "error", "{bytes:?}");
