@@ -22,7 +22,8 @@ pub fn command(script: &str) -> anyhow::Result<Command> {
 
     let mut command = Command::new("node");
     let version = Command::new("node").arg("--version").output();
-    version.context("Node.js is missing: run `make setup`, or install it from https://nodejs.org")?;
+    version
+        .context("Node.js is missing: run `make setup`, or install it from https://nodejs.org")?;
     command.arg(folder.join(script)).current_dir(folder);
     Ok(command)
 }

@@ -138,7 +138,8 @@ impl Peer {
         let output = process.stdout.take().context("the peer has no standard output")?;
 
         let mut lines = BufReader::new(output).lines();
-        let first = timeout(DEADLINE, lines.next_line()).await.context("the peer says nothing")??;
+        let first =
+            timeout(DEADLINE, lines.next_line()).await.context("the peer says nothing")??;
         let first: Json = serde_json::from_str(&first.context("the peer has ended")?)?;
         if first["event"] != "ready" {
             bail!("the peer {node} cannot start: {}", first["error"]);
@@ -170,7 +171,12 @@ impl Peer {
     /// # Errors
     ///
     /// See [`AskError`].
-    pub async fn send(&self, node: &str, bytes: &[u8], within: Duration) -> Result<Reply, AskError> {
+    pub async fn send(
+        &self,
+        node: &str,
+        bytes: &[u8],
+        within: Duration,
+    ) -> Result<Reply, AskError> {
         self.ask_with(json!({ "ask": node, "raw": hex(bytes) }), within).await
     }
 

@@ -99,7 +99,9 @@ async fn url(ports: &Path) -> String {
 
 /// The files for a server at 127.0.0.1 and for a client, of one authority.
 fn certificates(folder: &Path) -> (Tls, Tls) {
-    use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+    use rcgen::{
+        BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    };
     let write = |name: &str, text: &str| -> PathBuf {
         let path = folder.join(name);
         std::fs::write(&path, text).unwrap();
@@ -211,7 +213,9 @@ async fn what_the_peer_asks_has_records_and_we_read_them() {
         // The request, a subscription, an attribute, the system's; the second of each is an id.
         assert_eq!(definitions, 4);
         let value = decode(&bytes, &Limits::default()).unwrap();
-        let reply = encode(&Value::from(json!({ "status": "success", "message": { "large": 1_u64 << 40 } })));
+        let reply = encode(&Value::from(
+            json!({ "status": "success", "message": { "large": 1_u64 << 40 } }),
+        ));
         client.publish(request.reply.unwrap(), reply.into()).await.unwrap();
         value.into_json()
     };
@@ -240,7 +244,10 @@ async fn the_peer_misbehaves_as_it_is_told() {
     let refused = Behaviour::Error("the disk is full".into());
     other.behave(Some("cluster_status"), refused).await.unwrap();
     let reply = peer.ask("other", status(), SOON).await.unwrap().body;
-    assert_eq!((&reply["status"], &reply["message"]), (&json!("error"), &json!("the disk is full")));
+    assert_eq!(
+        (&reply["status"], &reply["message"]),
+        (&json!("error"), &json!("the disk is full"))
+    );
 
     other.behave(Some("cluster_status"), Behaviour::Garbage).await.unwrap();
     let garbage = peer.ask("other", status(), SOON).await;

@@ -72,7 +72,8 @@ fn each_limit_binds() {
 
     // Each of ten bytes is a map with a key that the message spells out once.
     let key = [b'k'; 80];
-    let rows = |count: u8| [&[0x90 + count, 0xd4, b'r', 0x40, 0x91, 0xd9, 80][..], &key, &[0]].concat();
+    let rows =
+        |count: u8| [&[0x90 + count, 0xd4, b'r', 0x40, 0x91, 0xd9, 80][..], &key, &[0]].concat();
     assert!(with(&rows(1)).is_ok());
     let many = [&rows(5)[..], &[0x40, 0, 0x40, 0, 0x40, 0, 0x40, 0]].concat();
     assert_eq!(with(&many), Err(DecodeError::TooMuchMemory { limit: 1000 }));
@@ -113,7 +114,8 @@ fn a_small_message_does_not_become_large() {
     }
 
     // A record of no key is a byte, and a map in memory.
-    let empty = [&[0xdd, 0, 0x3f, 0, 0, 0xd4, b'r', 0x40, 0x90][..], &vec![0x40; 0x3e_ffff]].concat();
+    let empty =
+        [&[0xdd, 0, 0x3f, 0, 0, 0xd4, b'r', 0x40, 0x90][..], &vec![0x40; 0x3e_ffff]].concat();
     assert!(decode(&empty, &Limits::default()).unwrap_err().is_limit());
 
     // A long key, which two bytes repeat.
