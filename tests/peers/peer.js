@@ -160,6 +160,17 @@ async function obey(connection, command) {
   throw new Error('no such command');
 }
 
+function tls() {
+  return {
+    caFile: PEER_CA,
+    certFile: PEER_CERTIFICATE,
+    keyFile: PEER_KEY,
+    // Whose certificate it must be: for an address `nats` says nothing, and Node then looks for
+    // localhost in it.
+    host: new URL(PEER_URL).hostname.replace(/^\[|\]$/g, ''),
+  };
+}
+
 function fail(error) {
   say({ event: 'failed', error: error.message, code: error.code });
   process.exit(1);
@@ -175,8 +186,7 @@ try {
     // The server may be restarted under it, and soon comes back.
     maxReconnectAttempts: -1,
     reconnectTimeWait: 50,
-    // Without it, whatever the server wants.
-    ...(PEER_CA && { tls: { caFile: PEER_CA, certFile: PEER_CERTIFICATE, keyFile: PEER_KEY } }),
+    ...(PEER_CA && { tls: tls() }),
   });
   connection.subscribe(`${NODE}.__request__`, { queue: NODE, callback: serve });
   await connection.flush();
