@@ -1,9 +1,9 @@
 # What to type. The README explains.
 #
 # No target selects packages with -p: cargo would see other features, and build wasmtime once more.
-.PHONY: setup build run test lint component bench
+.PHONY: setup build run test lint fuzz component bench
 
-# What a build needs beside Rust; does nothing when it is there.
+# What a build and the tests need beside Rust; does nothing when it is there.
 setup:
 	@scripts/setup.sh
 
@@ -21,6 +21,10 @@ test: setup
 lint: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+
+# Each fuzz target for a minute. Needs a nightly toolchain and cargo-fuzz, and says how to get them.
+fuzz:
+	@scripts/fuzz.sh
 
 # The component and its WIT, for hosts of your own: target/dist/.
 component: setup

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Installs what a build needs beside Rust: a way to compile to wasm32-unknown-unknown. Says what it
-# does, and does nothing when all is there. Never changes an installed Rust toolchain but for
-# adding that target, and not even that where RUSTUP_AUTO_INSTALL=0 asks to leave rustup alone.
+# Installs what a build needs beside Rust: a way to compile to wasm32-unknown-unknown; and for the
+# tests Node.js, with the npm packages of tests/peers. Says what it does, and does nothing when all
+# is there. Never changes an installed Rust toolchain but for adding that target, and not even that
+# where RUSTUP_AUTO_INSTALL=0 asks to leave rustup alone.
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
 target=wasm32-unknown-unknown
 debian_packages=(rustc-web cargo-web rust-web-src rust-web-llvm lld-22)
@@ -45,4 +47,50 @@ else
     say "nothing here compiles to $target: run 'rustup target add $target', or install it with" >&2
     say "your system's packages, and try again" >&2
     exit 1
+fi
+
+# Node.js, and npm beside it.
+oldest_node=18
+has_node() {
+    local version
+    have npm && version=$(node --version 2>/dev/null) && version=${version#v} &&
+        [ "${version%%.*}" -ge "$oldest_node" ]
+}
+
+if has_node; then
+    say "Node.js $(node --version) and npm are there: nothing to do"
+else
+    if have apt-get; then
+        say "installing Debian's packages nodejs npm"
+        as_root apt-get update -qq
+        as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -qq --no-install-recommends nodejs npm
+    elif have brew; then
+        say "installing Homebrew's node"
+        brew install --quiet node
+    fi
+    has_node || {
+        say "the tests need Node.js $oldest_node or later, with npm: install it from" >&2
+        say "https://nodejs.org and try again" >&2
+        exit 1
+    }
+fi
+
+# Installed aside and moved into place whole, so that it does no harm when two do it at once. The
+# copy of the lock file says what is installed; the tests look at it too.
+peers=tests/peers
+if cmp -s "$peers/package-lock.json" "$peers/node_modules/installed-lock.json"; then
+    say "the npm packages of $peers are there: nothing to do"
+else
+    say "installing the npm packages of $peers"
+    aside=$(mktemp -d "$peers/.install.XXXXXX")
+    trap 'rm -rf "$aside"' EXIT
+    cp "$peers/package.json" "$peers/package-lock.json" "$peers/.npmrc" "$aside"
+    (cd "$aside" && npm ci --silent)
+    cp "$aside/package-lock.json" "$aside/node_modules/installed-lock.json"
+    if [ -e "$peers/node_modules" ]; then
+        mv "$peers/node_modules" "$aside/old"
+    fi
+    # Somebody else's may be there by now, and is as good.
+    mv "$aside/node_modules" "$peers" 2>/dev/null || [ -e "$peers/node_modules" ]
 fi

@@ -14,6 +14,7 @@ for await (const line of createInterface({ input: process.stdin })) {
     const value = decode(bytes);
     answer = {
       value: describe(value),
+      // It makes a Map of a plain map.
       with_records: describe(new Decoder().decode(bytes)),
       records: hex(new Encoder().encode(value)),
       // The default writes no object of more than 65,535 keys.

@@ -1,9 +1,11 @@
 //! What the tests share: a plugin that misbehaves, a host or a node made in one line, a cluster that
-//! is not there, and the golden cases.
+//! is not there, the golden cases, and a Harper node in JavaScript.
 
 pub mod api;
 pub mod cluster;
 pub mod golden;
+pub mod javascript;
+pub mod peer;
 
 use harper_host::{Caller, ComponentSource, Error, Grants, Host, HostBuilder, Limits};
 use serde_json::Value;

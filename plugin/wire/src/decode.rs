@@ -19,7 +19,7 @@ const TIMESTAMP: u8 = 0xff;
 
 /// What an allocation costs beside its bytes, roughly.
 const ALLOCATION: usize = 16;
-/// What a key costs beside its bytes, in a map of its own.
+/// What a key costs beside its bytes, in a map that has it for its own, as JSON has.
 const KEY: usize = size_of::<Key>() + ALLOCATION;
 
 /// The value that a message holds.
@@ -217,13 +217,15 @@ impl<'a> Decoder<'a> {
                     Err(DecodeError::TooDeep { .. }) => None,
                     Err(error) => return Err(error),
                 };
-                self.charge(KEY)?;
-                return key.ok_or(DecodeError::Key { at: start });
+                let key = key.ok_or(DecodeError::Key { at: start })?;
+                self.charge(key.len() + KEY)?;
+                return Ok(key);
             }
             _ => return Err(DecodeError::Key { at: start }),
         };
         let key = self.text(length, start)?;
-        self.charge(KEY)?;
+        // Its bytes and an allocation are.
+        self.charge(KEY - ALLOCATION)?;
         Ok(key.into())
     }
 
@@ -316,7 +318,7 @@ impl<'a> Decoder<'a> {
 /// The keys of a record.
 struct Shape {
     keys: Vec<Key>,
-    /// What the keys cost in a map that has them for its own, as they are in JSON.
+    /// What the keys cost a record.
     cost: usize,
 }
 
