@@ -66,6 +66,44 @@ impl needs::Log for Native {
     fn warn(&self, _: &str) {}
 }
 
+/// Operations on routes need none of what follows.
+impl needs::Node for Native {
+    fn info(&self) -> needs::NodeInfo {
+        needs::NodeInfo::default()
+    }
+}
+
+impl needs::Nats for Native {
+    async fn request(
+        &self,
+        _: &str,
+        _: &[u8],
+        _: Duration,
+        _: u32,
+    ) -> Result<Vec<u8>, needs::NatsError> {
+        Err(needs::NatsError::NotEnabled)
+    }
+
+    async fn servers(&self, _: Duration) -> Result<Vec<needs::ServerInfo>, needs::NatsError> {
+        Err(needs::NatsError::NotEnabled)
+    }
+}
+
+impl needs::Tables for Native {
+    async fn list(
+        &self,
+        _: &str,
+        _: &str,
+        _: Option<&str>,
+    ) -> Result<needs::Page, needs::TablesError> {
+        Ok(needs::Page::default())
+    }
+
+    async fn describe(&self) -> Result<Vec<needs::TableInfo>, needs::TablesError> {
+        Ok(Vec::new())
+    }
+}
+
 fn native(host: &Native, request: &str) -> Result<String> {
     let request = serde_json::from_str(request)?;
     match pin!(handle(host, &request)).poll(&mut Context::from_waker(Waker::noop())) {
