@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod golden;
+pub mod nats;
 
 use harper_host::{Caller, ComponentSource, Error, Grants, Host, Limits};
 use serde_json::Value;
