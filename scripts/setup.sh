@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs what a build needs beside Rust: a way to compile to wasm32-unknown-unknown; and for the
-# tests Node.js, with the npm packages of tests/peers. Says what it does, and does nothing when all
-# is there. Never changes an installed Rust toolchain but for adding that target, and not even that
-# where RUSTUP_AUTO_INSTALL=0 asks to leave rustup alone.
+# Installs what is needed beside Rust: to build, a way to compile to wasm32-unknown-unknown; to run a
+# node in a cluster, nats-server; for the tests Node.js, with the npm packages of tests/peers. Says
+# what it does, and does nothing when all is there. Never changes an installed Rust toolchain but for
+# adding that target, and not even that where RUSTUP_AUTO_INSTALL=0 asks to leave rustup alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -48,6 +48,30 @@ else
     say "your system's packages, and try again" >&2
     exit 1
 fi
+
+# 2.9 or later.
+has_nats_server() {
+    local version
+    version=$(nats-server --version 2>/dev/null) || return 1
+    [[ $version =~ v([0-9]+)\.([0-9]+)\. ]] &&
+        ((BASH_REMATCH[1] > 2 || (BASH_REMATCH[1] == 2 && BASH_REMATCH[2] >= 9)))
+}
+
+if has_nats_server; then
+    say "$(nats-server --version | tr -d :): nothing to do"
+elif have apt-get; then
+    say "installing Debian's package nats-server"
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends nats-server
+elif have brew; then
+    say "installing nats-server by Homebrew"
+    brew install nats-server
+fi
+has_nats_server || {
+    say "nats-server 2.9 or later is needed on PATH: install it from https://nats.io/download" >&2
+    exit 1
+}
 
 # Node.js, and npm beside it.
 oldest_node=18

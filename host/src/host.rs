@@ -15,6 +15,7 @@ use crate::capabilities::{
 use crate::config::{ConfigFile, FileError};
 use crate::dispatch::{Caller, Dispatch, Error, Native};
 use crate::metrics::{self, Metrics};
+use crate::nats::Nats;
 use crate::operations;
 use crate::runtime::{Answerer, ComponentSource, Limits, LoadError, Operation, Runtime};
 use crate::users::Users;
@@ -25,6 +26,7 @@ use crate::users::Users;
 #[derive(Clone)]
 pub struct Host {
     dispatch: Arc<Dispatch>,
+    nats: Option<Nats>,
 }
 
 impl Host {
@@ -58,11 +60,12 @@ impl Host {
 
     /// What was counted so far, as OpenMetrics text for Prometheus.
     pub fn metrics(&self) -> String {
-        metrics::text(&[self.registry()])
+        metrics::text(&self.registries().collect::<Vec<_>>())
     }
 
-    pub(crate) fn registry(&self) -> &Registry {
-        self.dispatch.metrics().registry()
+    pub(crate) fn registries(&self) -> impl Iterator<Item = &Registry> {
+        let own = self.dispatch.metrics().registry();
+        std::iter::once(own).chain(self.nats.as_ref().map(Nats::registry))
     }
 
     /// Whether the operation that `request` names may change anything; of one that there is not, no
@@ -85,6 +88,7 @@ pub struct HostBuilder {
     config_file: Option<ConfigFile>,
     users: Option<Users>,
     audit: Option<AuditLog>,
+    nats: Option<Nats>,
     log: Option<Arc<dyn Log>>,
     clock: Option<Arc<dyn Clock>>,
     node: Option<Arc<dyn Node>>,
@@ -162,6 +166,12 @@ impl HostBuilder {
     /// Where operations that change something are written down.
     pub fn audit(mut self, audit: AuditLog) -> Self {
         self.audit = Some(audit);
+        self
+    }
+
+    /// The node's NATS servers, where clustering is on.
+    pub fn servers(mut self, nats: Nats) -> Self {
+        self.nats = Some(nats);
         self
     }
 
@@ -298,7 +308,7 @@ impl HostBuilder {
         for (operation, native) in native {
             dispatch.add_native(operation, native).map_err(BuildError::TwoOperations)?;
         }
-        Ok(Host { dispatch: Arc::new(dispatch) })
+        Ok(Host { dispatch: Arc::new(dispatch), nats: self.nats })
     }
 }
 

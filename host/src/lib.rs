@@ -66,6 +66,7 @@
 //! | `audit/` | who changed what, and when |
 //! | `runtime/` | components: an engine, instances, and the limits of each call |
 //! | `capabilities/` | what plugins may use, one file a WIT interface, each behind a grant |
+//! | `nats/` | the two NATS servers of a node in a cluster
 //! | `config/` | the file `harperdb-config.yaml`, and the settings in it |
 //! | `users/` | who may log in |
 //! | `store/` | the node's database |
@@ -81,6 +82,7 @@ mod dispatch;
 mod host;
 mod json;
 mod metrics;
+pub mod nats;
 pub mod operations;
 mod runtime;
 pub mod store;

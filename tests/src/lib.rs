@@ -1,10 +1,11 @@
-//! What the tests share: a plugin that misbehaves, a host or a node made in one line, a cluster that
-//! is not there, the golden cases, and a Harper node in JavaScript.
+//! What the tests share: a plugin that misbehaves, a host or a node made in one line, clusters of
+//! whole nodes, of servers alone and of nobody, a Harper node in JavaScript, and the golden cases.
 
 pub mod api;
 pub mod cluster;
 pub mod golden;
 pub mod javascript;
+pub mod nats;
 pub mod peer;
 
 use harper_host::{Caller, ComponentSource, Error, Grants, Host, HostBuilder, Limits};

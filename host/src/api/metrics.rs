@@ -31,7 +31,8 @@ pub(super) async fn metrics(
         reply::challenge(&mut response, headers.contains_key(header::ORIGIN));
         return response;
     }
-    let text = metrics::text(&[api.host.registry(), api.users.registry()]);
+    let registries: Vec<_> = api.host.registries().chain([api.users.registry()]).collect();
+    let text = metrics::text(&registries);
     ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response()
 }
 

@@ -126,7 +126,7 @@ impl Clustering {
     }
 
     /// What keeps a node with these settings from starting, though each by itself is right.
-    pub(crate) fn contradiction(&self) -> Option<&'static str> {
+    pub fn contradiction(&self) -> Option<&'static str> {
         if !self.enabled {
             return None;
         }

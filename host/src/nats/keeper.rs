@@ -1,0 +1,138 @@
+//! One server that is kept running.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep};
+
+use super::process::{Launch, Process};
+use super::{Route, RoutesError, ServerKind, ServerState};
+
+/// The wait before a restart; it doubles with each that fails, or that does not last.
+const SHORTEST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(10);
+/// A server that ran for so long is not failing.
+const LASTING: Duration = Duration::from_secs(60);
+/// A server that is told to end gets so long to write its streams down.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What a keeper is asked for.
+pub(super) enum Command {
+    /// Other routes: the hub reads its configuration anew, the leaf is restarted.
+    Routes { routes: Vec<Route>, done: oneshot::Sender<Result<(), RoutesError>> },
+    /// The files of TLS have changed; likewise.
+    Renewed { done: oneshot::Sender<Result<(), RoutesError>> },
+}
+
+/// Keeps one server running.
+pub(super) struct Keeper {
+    kind: ServerKind,
+    launch: Arc<Launch>,
+    commands: mpsc::Receiver<Command>,
+    /// None while it is down.
+    process: Option<Process>,
+    started: Instant,
+    wait: Duration,
+}
+
+impl Keeper {
+    pub(super) fn new(
+        kind: ServerKind,
+        launch: Arc<Launch>,
+        commands: mpsc::Receiver<Command>,
+        process: Process,
+    ) -> Self {
+        let started = Instant::now();
+        Self { kind, launch, commands, process: Some(process), started, wait: SHORTEST }
+    }
+
+    /// Until `stop` resolves, and the server has ended.
+    pub(super) async fn keep(mut self, stop: impl Future) {
+        tokio::select! {
+            () = self.run() => {}
+            _ = stop => {}
+        }
+        if let Some(process) = self.process.take() {
+            process.stop(GRACE).await;
+        }
+    }
+
+    async fn run(&mut self) {
+        loop {
+            match &mut self.process {
+                Some(process) => tokio::select! {
+                    reason = process.ended() => self.has_ended(&reason),
+                    command = self.commands.recv() => match command {
+                        Some(command) => self.perform(command).await,
+                        None => return,
+                    },
+                },
+                None => tokio::select! {
+                    () = sleep(self.wait) => {
+                        if let Err(error) = self.start().await {
+                            self.wait = (self.wait * 2).min(LONGEST);
+                            tracing::error!(server = self.kind.name(), wait = ?self.wait, "{error}");
+                        }
+                    }
+                    command = self.commands.recv() => match command {
+                        Some(command) => self.perform(command).await,
+                        None => return,
+                    },
+                },
+            }
+        }
+    }
+
+    fn has_ended(&mut self, reason: &str) {
+        self.process = None;
+        self.launch.state.set(self.kind, ServerState::Down);
+        let lasted = self.started.elapsed() > LASTING;
+        self.wait = if lasted { SHORTEST } else { (self.wait * 2).min(LONGEST) };
+        let server = self.kind.name();
+        tracing::error!(server, "nats-server has ended and is restarted: {reason}");
+    }
+
+    async fn start(&mut self) -> Result<(), super::Error> {
+        self.launch.state.restarted(self.kind);
+        self.started = Instant::now();
+        self.process = Some(Process::start(self.kind, &self.launch).await?);
+        tracing::info!(server = self.kind.name(), "nats-server was restarted");
+        Ok(())
+    }
+
+    async fn perform(&mut self, command: Command) {
+        let (routes, done) = match command {
+            Command::Routes { routes, done } => {
+                self.launch.state.set_routes(self.kind, routes.clone());
+                (routes, done)
+            }
+            Command::Renewed { done } => (self.launch.state.routes(self.kind), done),
+        };
+        // Who asked may have gone away.
+        let _ = done.send(self.apply(&routes).await);
+    }
+
+    async fn apply(&mut self, routes: &[Route]) -> Result<(), RoutesError> {
+        let Some(process) = &mut self.process else {
+            return Err(RoutesError::Down(self.kind));
+        };
+        if self.kind == ServerKind::Hub {
+            let reloaded = process.reload(&self.launch, routes).await;
+            return reloaded.map_err(|reason| RoutesError::NotApplied { reason });
+        }
+        self.launch.state.set(self.kind, ServerState::Down);
+        if let Some(process) = self.process.take() {
+            process.stop(GRACE).await;
+        }
+        // When it fails, it is tried again.
+        Ok(self.start().await?)
+    }
+}
+
+/// It runs no longer, whoever ended it.
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.launch.state.set(self.kind, ServerState::Down);
+    }
+}

@@ -1,0 +1,190 @@
+//! Who is in the network: each server is asked, and the answers are complete when every hub that any
+//! hub has a route to has answered.
+//!
+//! `$SYS.REQ.SERVER.PING` is answered by every server with its name and, by a hub, with the names of
+//! those it has routes to; `$SYS.REQ.SERVER.PING.VARZ` with the routes that it was told.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_nats::Client;
+use async_nats::connection::State as Connection;
+use futures_util::StreamExt;
+use serde::Deserialize;
+use tokio::time::{Instant, timeout_at};
+
+const PING: &str = "$SYS.REQ.SERVER.PING";
+const VARZ: &str = "$SYS.REQ.SERVER.PING.VARZ";
+const HUB: &str = "-hub";
+
+/// Who was found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Servers {
+    /// The hubs that answered, by name.
+    pub hubs: Vec<Server>,
+    /// Names of hubs that others have a route to, and that did not answer in time.
+    pub silent: Vec<String>,
+}
+
+/// A hub of the network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Server {
+    /// Its name, such as `node-1-hub`.
+    pub name: String,
+    /// The time from the question to its answer.
+    pub response_time: Duration,
+    /// Names of the hubs that it has routes to, in order, each once.
+    pub routes: Vec<String>,
+    /// The routes that it was told to make, such as `10.0.0.2:9932`, in its order.
+    pub cluster_urls: Vec<String>,
+}
+
+/// Why nobody could be asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServersError {
+    /// The node's hub is not running, or is being started.
+    #[error("this node's hub server cannot be reached at the moment")]
+    Unavailable,
+    /// Nobody answered in time, this node's own hub neither.
+    #[error("no server answered in {} ms", .0.as_millis())]
+    Timeout(Duration),
+}
+
+/// What one server said.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    pub(super) name: String,
+    response_time: Option<Duration>,
+    routes: Vec<String>,
+    cluster_urls: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct Reply {
+    server: Identity,
+    statsz: Option<Statistics>,
+    data: Option<Variables>,
+}
+
+#[derive(Deserialize)]
+struct Identity {
+    name: String,
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Statistics {
+    #[serde(default)]
+    routes: Vec<Peer>,
+}
+
+#[derive(Deserialize)]
+struct Peer {
+    #[serde(default)]
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Variables {
+    #[serde(default)]
+    cluster: ClusterVariables,
+}
+
+#[derive(Deserialize, Default)]
+struct ClusterVariables {
+    #[serde(default)]
+    urls: Vec<String>,
+}
+
+/// The answers, by the servers' ids, until every hub has given both.
+pub(super) async fn ask(
+    client: &Client,
+    patience: Duration,
+) -> Result<BTreeMap<String, Answer>, ServersError> {
+    if client.connection_state() != Connection::Connected {
+        return Err(ServersError::Unavailable);
+    }
+    let start = Instant::now();
+    // The longest wait that a timer takes.
+    let end = start + patience.min(Duration::from_secs(86_400));
+    let inbox = client.new_inbox();
+    let unavailable = |_| ServersError::Unavailable;
+    let mut answers =
+        client.subscribe(inbox.clone()).await.map_err(|_| ServersError::Unavailable)?;
+    for subject in [PING, VARZ] {
+        let sent = client.publish_with_reply(subject, inbox.clone(), Vec::new().into()).await;
+        sent.map_err(unavailable)?;
+    }
+    let mut found = BTreeMap::<String, Answer>::new();
+    while let Ok(Some(message)) = timeout_at(end, answers.next()).await {
+        // A server of a later version may say what we do not understand.
+        let Ok(reply) = serde_json::from_slice::<Reply>(&message.payload) else { continue };
+        let answer = found.entry(reply.server.id).or_default();
+        answer.name = reply.server.name;
+        if let Some(statistics) = reply.statsz {
+            answer.response_time = Some(start.elapsed());
+            answer.routes = statistics.routes.into_iter().map(|route| route.name).collect();
+        }
+        if let Some(variables) = reply.data {
+            answer.cluster_urls = Some(variables.cluster.urls);
+        }
+        if found.values().any(|answer| answer.name.ends_with(HUB)) && silent(&found).is_empty() {
+            break;
+        }
+    }
+    // Dropping it would do so at some time.
+    let _ = answers.unsubscribe().await;
+    if found.is_empty() { Err(ServersError::Timeout(patience)) } else { Ok(found) }
+}
+
+/// Hubs that have not given both answers.
+fn silent(found: &BTreeMap<String, Answer>) -> Vec<String> {
+    let hubs = || found.values().filter(|answer| answer.name.ends_with(HUB));
+    let has_answered =
+        |answer: &&Answer| answer.response_time.is_some() && answer.cluster_urls.is_some();
+    let mut names: Vec<_> = hubs()
+        .flat_map(|answer| answer.routes.iter().chain([&answer.name]))
+        .filter(|name| !name.is_empty())
+        .filter(|name| !hubs().filter(has_answered).any(|answer| answer.name == **name))
+        .cloned()
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// The same, as it is told.
+pub(super) async fn servers(client: &Client, patience: Duration) -> Result<Servers, ServersError> {
+    let found = ask(client, patience).await?;
+    let silent = silent(&found);
+    let hubs = found.into_values().filter(|answer| answer.name.ends_with(HUB));
+    let hubs = hubs.filter_map(|answer| {
+        let Answer { name, response_time, mut routes, cluster_urls } = answer;
+        routes.retain(|route| !route.is_empty());
+        routes.sort();
+        routes.dedup();
+        let cluster_urls = cluster_urls.unwrap_or_default();
+        Some(Server { name, response_time: response_time?, routes, cluster_urls })
+    });
+    let mut hubs: Vec<_> = hubs.collect();
+    hubs.sort_by(|one, other| one.name.cmp(&other.name));
+    if hubs.is_empty() {
+        return Err(ServersError::Timeout(patience));
+    }
+    Ok(Servers { hubs, silent })
+}
+
+/// The routes that a server was told to make, by itself.
+pub(super) async fn cluster_urls(
+    client: &Client,
+    id: &str,
+    patience: Duration,
+) -> Option<Vec<String>> {
+    let request = async_nats::Request::new().timeout(Some(patience));
+    let reply = client.send_request(format!("$SYS.REQ.SERVER.{id}.VARZ"), request).await.ok()?;
+    let reply: Reply = serde_json::from_slice(&reply.payload).ok()?;
+    Some(reply.data?.cluster.urls)
+}

@@ -1,0 +1,166 @@
+//! What is known of both servers at the moment, and its metrics.
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use tokio::sync::watch;
+
+use super::Route;
+use crate::metrics::Counters;
+
+/// One of the two servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ServerKind {
+    /// The one that joins other nodes.
+    Hub,
+    /// The one with the streams.
+    Leaf,
+}
+
+impl ServerKind {
+    /// Its name in metrics and in the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hub => "hub",
+            Self::Leaf => "leaf",
+        }
+    }
+}
+
+impl fmt::Display for ServerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How a server is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerState {
+    /// It runs and listens, with this process id.
+    Up {
+        /// The process id.
+        pid: u32,
+    },
+    /// It ended, or is being restarted.
+    Down,
+}
+
+impl ServerState {
+    /// Whether it runs and listens.
+    pub fn is_up(self) -> bool {
+        matches!(self, Self::Up { .. })
+    }
+}
+
+/// The ports where the servers listen; those that were taken because 0 was asked for stay the same
+/// when a server is restarted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ports {
+    /// For clients of the hub.
+    pub hub_clients: u16,
+    /// For leaf servers.
+    pub hub_leafnodes: u16,
+    /// For hubs.
+    pub hub_cluster: u16,
+    /// For clients of the leaf.
+    pub leaf_clients: u16,
+}
+
+/// Shared by who keeps the servers running and who asks about them.
+pub(super) struct State {
+    inner: Mutex<Inner>,
+    hub: watch::Sender<ServerState>,
+    leaf: watch::Sender<ServerState>,
+    registry: Registry,
+    up: Family<[(&'static str, &'static str); 1], Gauge>,
+    restarts: Counters<1>,
+}
+
+#[derive(Default)]
+struct Inner {
+    ports: Ports,
+    hub_routes: Vec<Route>,
+    leaf_routes: Vec<Route>,
+}
+
+impl State {
+    pub(super) fn new(hub_routes: Vec<Route>, leaf_routes: Vec<Route>) -> Self {
+        let mut registry = Registry::with_prefix("harper");
+        let up = Family::<[(&'static str, &'static str); 1], Gauge>::default();
+        let restarts = Counters::default();
+        registry.register("nats_server_up", "Whether the server runs and listens", up.clone());
+        registry.register("nats_server_restarts", "Starts after the first", restarts.clone());
+        for kind in [ServerKind::Hub, ServerKind::Leaf] {
+            up.get_or_create(&[("server", kind.name())]).set(0);
+            drop(restarts.get_or_create(&[("server", kind.name().to_owned())]));
+        }
+        Self {
+            inner: Mutex::new(Inner { ports: Ports::default(), hub_routes, leaf_routes }),
+            hub: watch::Sender::new(ServerState::Down),
+            leaf: watch::Sender::new(ServerState::Down),
+            registry,
+            up,
+            restarts,
+        }
+    }
+
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    pub(super) fn ports(&self) -> Ports {
+        self.inner().ports
+    }
+
+    pub(super) fn pin(&self, pin: impl FnOnce(&mut Ports)) {
+        pin(&mut self.inner().ports);
+    }
+
+    pub(super) fn routes(&self, kind: ServerKind) -> Vec<Route> {
+        let inner = self.inner();
+        match kind {
+            ServerKind::Hub => inner.hub_routes.clone(),
+            ServerKind::Leaf => inner.leaf_routes.clone(),
+        }
+    }
+
+    pub(super) fn set_routes(&self, kind: ServerKind, routes: Vec<Route>) {
+        let mut inner = self.inner();
+        match kind {
+            ServerKind::Hub => inner.hub_routes = routes,
+            ServerKind::Leaf => inner.leaf_routes = routes,
+        }
+    }
+
+    pub(super) fn set(&self, kind: ServerKind, state: ServerState) {
+        self.up.get_or_create(&[("server", kind.name())]).set(state.is_up().into());
+        self.of(kind).send_replace(state);
+    }
+
+    pub(super) fn watch(&self, kind: ServerKind) -> watch::Receiver<ServerState> {
+        self.of(kind).subscribe()
+    }
+
+    pub(super) fn restarted(&self, kind: ServerKind) {
+        self.restarts(kind).inc();
+    }
+
+    pub(super) fn restarts(&self, kind: ServerKind) -> Counter {
+        self.restarts.get_or_create_owned(&[("server", kind.name().to_owned())])
+    }
+
+    fn of(&self, kind: ServerKind) -> &watch::Sender<ServerState> {
+        match kind {
+            ServerKind::Hub => &self.hub,
+            ServerKind::Leaf => &self.leaf,
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
