@@ -67,6 +67,8 @@
 //! | `capabilities/` | what plugins may use, one file a WIT interface, each behind a grant |
 //! | `config/` | the file `harperdb-config.yaml`, and the settings in it |
 //! | `users/` | who may log in |
+//! | `keys/` | the certificates and the password of the cluster |
+//! | `pem/` | certificates and private keys in files |
 //! | `store/` | the node's database |
 
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
@@ -79,8 +81,10 @@ mod describe;
 mod dispatch;
 mod host;
 mod json;
+pub mod keys;
 mod metrics;
 pub mod operations;
+mod pem;
 mod runtime;
 pub mod store;
 pub mod users;
