@@ -54,6 +54,10 @@ impl Folder {
 
     /// Makes the folder where there is none, and locks it.
     pub(super) fn lock(&self) -> Result<Locked, Error> {
+        self.lock_within(PATIENCE)
+    }
+
+    pub(super) fn lock_within(&self, patience: Duration) -> Result<Locked, Error> {
         let failed = |source| Error::Write { folder: self.path.clone(), source };
         let is_new = !self.path.exists();
         pem::make_private(&self.path).map_err(failed)?;
@@ -63,13 +67,13 @@ impl Folder {
         if let (true, Some((user, group))) = (is_new, owner) {
             chown(&self.path, Some(user), Some(group)).map_err(failed)?;
         }
-        let lock = self.lock_file()?;
+        let lock = self.lock_file(patience)?;
         let locked = Locked { path: self.path.clone(), owner, _lock: lock };
         locked.remove_left_overs();
         Ok(locked)
     }
 
-    fn lock_file(&self) -> Result<File, Error> {
+    fn lock_file(&self, patience: Duration) -> Result<File, Error> {
         let path = self.path.join(LOCK);
         let failed = |source| Error::Write { folder: self.path.clone(), source };
         // A symbolic link would have a file made elsewhere; a pipe would make the open wait.
@@ -77,14 +81,14 @@ impl Folder {
         let mut open = OpenOptions::new();
         open.create(true).truncate(false).write(true).mode(0o600);
         open.custom_flags(flags.bits() as i32);
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience;
         loop {
             let file = open.open(&path).map_err(failed)?;
             while let Err(error) = file.try_lock() {
                 match error {
                     TryLockError::Error(source) => return Err(failed(source)),
                     TryLockError::WouldBlock if Instant::now() > deadline => {
-                        return Err(Error::Locked { path, seconds: PATIENCE.as_secs() });
+                        return Err(Error::Locked { path, seconds: patience.as_secs() });
                     }
                     TryLockError::WouldBlock => thread::sleep(Duration::from_millis(1)),
                 }
