@@ -165,7 +165,7 @@ pub fn import(root_path: &Path, file: &Path, force: bool) -> Result<Imported, Er
         return Err(Error::OtherAuthority {
             ours: pem::fingerprint(&ours),
             theirs: checked.authority_fingerprint,
-            loses: if is_here { ", and its authority's private key is removed" } else { "" },
+            loses: if is_here { "; the private key of its authority is then removed" } else { "" },
         });
     }
     folder.write(IMPORT, &bytes)?;

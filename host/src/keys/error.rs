@@ -253,14 +253,14 @@ pub enum Error {
     /// The node belongs to another cluster.
     #[error(
         "this node belongs to a cluster already, with the authority {ours}, and the bundle to \
-         another, with {theirs}: with --force the node leaves its cluster{loses}"
+         another, with {theirs}, for which the node leaves its own only with --force{loses}"
     )]
     OtherAuthority {
         /// The SHA-256 of the authority's certificate here.
         ours: String,
         /// That in the bundle.
         theirs: String,
-        /// What is lost beside; empty, or ` and …`.
+        /// What is lost beside; empty, or `; …`.
         loses: &'static str,
     },
     /// A file that is to be made is there.
