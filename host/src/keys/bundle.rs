@@ -19,7 +19,7 @@ use super::{
     Error, GivenPassword, Summary,
     check::{self, Checked, Contents, Labels, Paths},
     check_hosts, check_node_name,
-    folder::{AUTHORITY, AUTHORITY_KEY, CERTIFICATE, Folder, IMPORT, KEY, Locked, PASSWORD},
+    folder::{AUTHORITY, AUTHORITY_KEY, CERTIFICATE, Folder, IMPORT, KEY, Locked},
     own::{self, Authority},
     password,
 };
@@ -156,23 +156,33 @@ pub fn import(root_path: &Path, file: &Path, force: bool) -> Result<Imported, Er
     let keys = Folder::of(root_path);
     let folder = keys.lock()?;
     finish_import(&folder)?;
-    let ours = folder.read(AUTHORITY)?.and_then(|pem| Some(pem::certificates(&pem)?.remove(0)));
-    if let Some(ours) = ours
-        && !force
-        && Details::of(&ours).is_none_or(|ours| ours.public_key != checked.authority.public_key)
-    {
-        let is_here = folder.read(AUTHORITY_KEY)?.is_some();
-        return Err(Error::OtherAuthority {
-            ours: pem::fingerprint(&ours),
-            theirs: checked.authority_fingerprint,
-            loses: if is_here { "; the private key of its authority is then removed" } else { "" },
-        });
+    if !force {
+        stays(&folder, &checked)?;
     }
     folder.write(IMPORT, &bytes)?;
     finish_import(&folder)?;
     let issues = folder.read(AUTHORITY_KEY)?.is_some();
     let summary = Summary::of(&checked, folder.file(CERTIFICATE), issues);
     Ok(Imported { node: bundle.node.clone(), summary })
+}
+
+/// Refuses to leave the cluster that the node belongs to.
+fn stays(folder: &Locked, bundle: &Checked) -> Result<(), Error> {
+    let ours = folder.read(AUTHORITY)?;
+    let has_key = folder.read(AUTHORITY_KEY)?.is_some();
+    if ours.is_none() && !has_key {
+        return Ok(());
+    }
+    let ours = ours.and_then(|ours| pem::certificates(&ours)?.into_iter().next());
+    let details = ours.as_ref().and_then(|ours| Details::of(ours));
+    if details.is_some_and(|ours| ours.public_key == bundle.authority.public_key) {
+        return Ok(());
+    }
+    Err(Error::OtherAuthority {
+        ours: ours.map_or_else(|| "unknown".into(), |ours| pem::fingerprint(&ours)),
+        theirs: bundle.authority_fingerprint.clone(),
+        loses: if has_key { "; the private key of its authority is then removed" } else { "" },
+    })
 }
 
 /// Goes on with an import from wherever it was cut short.
@@ -190,7 +200,7 @@ pub(super) fn finish_import(folder: &Locked) -> Result<(), Error> {
     if !keeps {
         folder.remove(AUTHORITY_KEY)?;
     }
-    folder.write(PASSWORD, Zeroizing::new(format!("{}\n", bundle.password)).as_bytes())?;
+    password::keep(folder, &bundle.password)?;
     folder.write(AUTHORITY, bundle.certificate_authority.as_bytes())?;
     folder.write(KEY, bundle.private_key.as_bytes())?;
     folder.write(CERTIFICATE, bundle.certificate.as_bytes())?;

@@ -154,7 +154,7 @@ pub(super) fn check(
     fits(labels, paths, &chain, contents.private_key)?;
     is_signed(labels, paths, &chain, trusted)?;
     Ok(Checked {
-        fingerprint: pem::fingerprint(chain.first().map_or(&[], |first| first.as_ref())),
+        fingerprint: pem::fingerprint(chain.first().map_or(&[][..], |first| first.as_ref())),
         authority_fingerprint: pem::fingerprint(&authorities.iter().flat_map(|one| one.iter().copied()).collect::<Vec<_>>()),
         authority_expires: ends,
         certificate,

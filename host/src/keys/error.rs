@@ -256,7 +256,7 @@ pub enum Error {
          another, with {theirs}, for which the node leaves its own only with --force{loses}"
     )]
     OtherAuthority {
-        /// The SHA-256 of the authority's certificate here.
+        /// The SHA-256 of the authority's certificate here, or `unknown`.
         ours: String,
         /// That in the bundle.
         theirs: String,

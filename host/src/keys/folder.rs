@@ -112,10 +112,9 @@ impl Locked {
     /// others is closed again.
     pub(super) fn read(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
         let path = self.file(name);
-        match fs::symlink_metadata(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            // It is said by the read what the matter is.
-            _ => {}
+        // Of a link to nowhere it is said.
+        if fs::symlink_metadata(&path).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+            return Ok(None);
         }
         if [AUTHORITY_KEY, KEY, PASSWORD, IMPORT].contains(&name) {
             close(&path).map_err(|source| Error::Write { folder: self.path.clone(), source })?;

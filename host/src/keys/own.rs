@@ -76,7 +76,7 @@ pub(super) fn load(folder: &Locked) -> Result<Checked, Error> {
         there: "another of the node's cluster files is there",
         advice: OWN.advice,
     };
-    let read = |name| folder.read(name)?.ok_or_else(|| missing(name));
+    let read = |name: &str| folder.read(name)?.ok_or_else(|| missing(name));
     let (certificate, private_key) = (read(CERTIFICATE)?, read(KEY)?);
     let authority = read(AUTHORITY)?;
     let contents = Contents {
@@ -141,14 +141,16 @@ pub(super) fn has_key(certificate: &Details, key: &KeyPair) -> bool {
 
 /// All of it follows from the key: what signs needs no more than that.
 fn authority_params(key: &KeyPair) -> CertificateParams {
-    let mut certificate = CertificateParams::default();
-    certificate.distinguished_name = DistinguishedName::new();
+    let mut certificate = CertificateParams {
+        distinguished_name: DistinguishedName::new(),
+        is_ca: IsCa::Ca(BasicConstraints::Constrained(0)),
+        key_usages: vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign],
+        ..CertificateParams::default()
+    };
     // Whoever has the certificates of two clusters tells them apart by it.
     let id = pem::fingerprint(key.public_key_raw()).replace(':', "");
     let name = format!("harper-host cluster {}", &id[..16]);
     certificate.distinguished_name.push(DnType::CommonName, name);
-    certificate.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    certificate.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     certificate
 }
 
@@ -243,12 +245,12 @@ pub(super) fn names(node_name: &str, hosts: &[String]) -> BTreeSet<String> {
     let mut names: BTreeSet<_> = ["localhost", "127.0.0.1", "::1"].map(String::from).into();
     names.extend(Some(node_name.to_lowercase()).filter(|name| pem::is_dns_name(name)));
     for host in hosts {
-        match host.parse::<IpAddr>() {
+        names.insert(match host.parse::<IpAddr>() {
             // All addresses are none in particular.
-            Ok(address) if address.is_unspecified() => {}
-            Ok(address) => drop(names.insert(address.to_canonical().to_string())),
-            Err(_) => drop(names.insert(host.trim_end_matches('.').to_lowercase())),
-        }
+            Ok(address) if address.is_unspecified() => continue,
+            Ok(address) => address.to_canonical().to_string(),
+            Err(_) => host.trim_end_matches('.').to_lowercase(),
+        });
     }
     names
 }

@@ -95,8 +95,8 @@ pub(super) fn make(folder: &Locked) -> Result<Zeroizing<String>, Error> {
     Ok(password)
 }
 
-pub(super) fn keep(folder: &Locked, password: &Zeroizing<String>) -> Result<(), Error> {
-    let line = Zeroizing::new(format!("{}\n", password.as_str()));
+pub(super) fn keep(folder: &Locked, password: &str) -> Result<(), Error> {
+    let line = Zeroizing::new(format!("{password}\n"));
     folder.write(PASSWORD, line.as_bytes())
 }
 

@@ -11,7 +11,7 @@ use super::*;
 async fn while_fresh(files: &ClusterFiles, done: impl AsyncFn(&AtomicUsize)) {
     let told = AtomicUsize::new(0);
     tokio::select! {
-        () = files.keep_fresh(|| drop(told.fetch_add(1, Ordering::SeqCst))) => unreachable!(),
+        () = files.keep_fresh(|| { told.fetch_add(1, Ordering::SeqCst); }) => unreachable!(),
         () = done(&told) => {}
     }
 }
@@ -27,7 +27,7 @@ async fn until_told(told: &AtomicUsize, times: usize) {
 async fn a_certificate_is_renewed_before_its_end_and_its_owner_told() {
     let root = root();
     let files = open(&root).unwrap();
-    while_fresh(&files, async |told| {
+    while_fresh(&files, async |told: &AtomicUsize| {
         for times in 1..=2 {
             own::write_certificate(&root, days(29));
             let before = read(&root, CERTIFICATE);
@@ -45,7 +45,7 @@ async fn the_operators_new_files_are_told_of_once_they_fit() {
     let key = KeyPair::generate().unwrap();
     let wanted = given::give(&root, &company, &key, &company.signs(&key, |_| {}));
     let files = ClusterFiles::open(wanted).unwrap();
-    while_fresh(&files, async |told| {
+    while_fresh(&files, async |told: &AtomicUsize| {
         let new = KeyPair::generate().unwrap();
         fs::write(root.path().join("c.pem"), company.signs(&new, |_| {})).unwrap();
         tokio::time::sleep(Duration::from_secs(3 * 3600)).await;

@@ -69,8 +69,7 @@ async fn call(caller: &Node, called: &Node, name: &str) -> (io::Result<()>, io::
         let mut stream = connector.connect(name, near).await?;
         let mut word = Vec::new();
         stream.read_to_end(&mut word).await?;
-        assert_eq!(word, b"hello");
-        Ok(())
+        if word == b"hello" { Ok(()) } else { Err(io::Error::other("another word")) }
     };
     tokio::join!(asks, answers)
 }
