@@ -39,7 +39,7 @@ use zeroize::Zeroizing;
 
 use crate::pem;
 pub use bundle::{Imported, Issued, import, issue};
-use check::{Checked, GIVEN, Paths};
+use check::{Checked, Paths};
 pub use error::Error;
 use folder::{AUTHORITY, AUTHORITY_KEY, CERTIFICATE, Folder, Locked};
 pub use password::GivenPassword;

@@ -108,7 +108,7 @@ impl Authority {
     }
 
     fn make(folder: &Locked, key: KeyPair) -> Result<Authority, Error> {
-        let mut certificate = authority_params(&key);
+        let mut certificate = authority_params(&key)?;
         certificate.serial_number = Some(pem::fresh_serial().map_err(make_failed)?);
         pem::set_validity(&mut certificate, Timestamp::now() + AUTHORITY_LASTS);
         let made = certificate.self_signed(&key).map_err(make_failed)?.pem();
@@ -140,18 +140,16 @@ pub(super) fn has_key(certificate: &Details, key: &KeyPair) -> bool {
 }
 
 /// All of it follows from the key: what signs needs no more than that.
-fn authority_params(key: &KeyPair) -> CertificateParams {
-    let mut certificate = CertificateParams {
-        distinguished_name: DistinguishedName::new(),
-        is_ca: IsCa::Ca(BasicConstraints::Constrained(0)),
-        key_usages: vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign],
-        ..CertificateParams::default()
-    };
+fn authority_params(key: &KeyPair) -> Result<CertificateParams, Error> {
+    let mut certificate = CertificateParams::new(Vec::new()).map_err(make_failed)?;
+    certificate.distinguished_name = DistinguishedName::new();
+    certificate.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    certificate.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     // Whoever has the certificates of two clusters tells them apart by it.
     let id = pem::fingerprint(key.public_key_raw()).replace(':', "");
     let name = format!("harper-host cluster {}", &id[..16]);
     certificate.distinguished_name.push(DnType::CommonName, name);
-    certificate
+    Ok(certificate)
 }
 
 /// A certificate for a node, as PEM, which does not outlast the authority.
@@ -174,7 +172,7 @@ pub(super) fn issue(
     certificate.serial_number = Some(pem::fresh_serial().map_err(make_failed)?);
     let ends = (Timestamp::now() + lasts).min(authority.details.expires);
     pem::set_validity(&mut certificate, ends);
-    let issuer = Issuer::new(authority_params(authority_key), authority_key);
+    let issuer = Issuer::new(authority_params(authority_key)?, authority_key);
     let made = certificate.signed_by(node_key, &issuer).map_err(make_failed)?;
     Ok(made.pem())
 }
