@@ -1,5 +1,6 @@
 //! `cert import`: taking a bundle that another node issued.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -43,6 +44,12 @@ impl Import {
                     output::printable(&wanted.node_name)
                 ));
             }
+        }
+        if self.file.metadata().is_ok_and(|file| file.permissions().mode() & 0o077 != 0) {
+            output::warn(&format!(
+                "others on this machine can read {}, and join with it: remove it",
+                self.file.display()
+            ));
         }
         super::print(Map::new(), &imported.summary)
     }
