@@ -212,7 +212,11 @@ impl Bundle {
     fn parse(path: &Path, bytes: &[u8]) -> Result<Bundle, Error> {
         let wrong = |reason: String| Error::NoBundle { path: path.to_owned(), reason };
         let bundle: Bundle = serde_json::from_slice(bytes).map_err(|error| {
-            wrong(format!("line {}, column {} is not as it should be", error.line(), error.column()))
+            wrong(format!(
+                "line {}, column {} is not as it should be",
+                error.line(),
+                error.column()
+            ))
         })?;
         if bundle.harper_cluster_bundle != FORM {
             return Err(wrong(format!(

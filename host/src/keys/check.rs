@@ -89,11 +89,8 @@ pub(super) fn given(paths: &Paths) -> Result<Checked, Error> {
     {
         is_not_for_others_to_write(key, path)?;
     }
-    let contents = Contents {
-        certificate: &certificate,
-        private_key: &private_key,
-        authority: &authority,
-    };
+    let contents =
+        Contents { certificate: &certificate, private_key: &private_key, authority: &authority };
     check(&GIVEN, paths, contents)
 }
 
@@ -155,7 +152,9 @@ pub(super) fn check(
     is_signed(labels, paths, &chain, trusted)?;
     Ok(Checked {
         fingerprint: pem::fingerprint(chain.first().map_or(&[][..], |first| first.as_ref())),
-        authority_fingerprint: pem::fingerprint(&authorities.iter().flat_map(|one| one.iter().copied()).collect::<Vec<_>>()),
+        authority_fingerprint: pem::fingerprint(
+            &authorities.iter().flat_map(|one| one.iter().copied()).collect::<Vec<_>>(),
+        ),
         authority_expires: ends,
         certificate,
         authority,
@@ -176,8 +175,10 @@ fn details(
     path: &Path,
     certificate: Option<&CertificateDer<'_>>,
 ) -> Result<Details, Error> {
-    certificate.and_then(|certificate| Details::of(certificate)).ok_or_else(|| {
-        Error::Certificate { key, path: path.to_owned(), reason: "its encoding is broken".into() }
+    certificate.and_then(|certificate| Details::of(certificate)).ok_or_else(|| Error::Certificate {
+        key,
+        path: path.to_owned(),
+        reason: "its encoding is broken".into(),
     })
 }
 

@@ -79,18 +79,16 @@ pub(super) fn load(folder: &Locked) -> Result<Checked, Error> {
     let read = |name: &str| folder.read(name)?.ok_or_else(|| missing(name));
     let (certificate, private_key) = (read(CERTIFICATE)?, read(KEY)?);
     let authority = read(AUTHORITY)?;
-    let contents = Contents {
-        certificate: &certificate,
-        private_key: &private_key,
-        authority: &authority,
-    };
+    let contents =
+        Contents { certificate: &certificate, private_key: &private_key, authority: &authority };
     check::check(&OWN, &paths(folder), contents)
 }
 
 impl Authority {
     /// The one in the folder; a new one when there is nothing at all.
     pub(super) fn load_or_make(folder: &Locked) -> Result<Authority, Error> {
-        let key = read_key(folder, AUTHORITY_KEY, "the private key of the cluster's own authority")?;
+        let key =
+            read_key(folder, AUTHORITY_KEY, "the private key of the cluster's own authority")?;
         let authority = folder.read(AUTHORITY)?;
         match (key, authority) {
             (None, None) if folder.read(CERTIFICATE)?.is_some() => Err(Error::Missing {

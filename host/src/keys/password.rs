@@ -101,7 +101,8 @@ pub(super) fn keep(folder: &Locked, password: &str) -> Result<(), Error> {
 }
 
 fn parse(what: &'static str, bytes: &[u8]) -> Result<Zeroizing<String>, Error> {
-    let text = str::from_utf8(bytes).map_err(|_| Error::Password { what, reason: "is not UTF-8" })?;
+    let text =
+        str::from_utf8(bytes).map_err(|_| Error::Password { what, reason: "is not UTF-8" })?;
     let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
     check(what, Zeroizing::new(text.to_owned()))
 }

@@ -88,7 +88,8 @@ fn an_import_that_was_killed_leaves_one_cluster() {
     let (one, other) = (node(), node());
     let bundles = [bundle(one.path(), "node2"), bundle(other.path(), "node2")];
     let known = bundles.clone().map(|file| json(&file));
-    for awaited in ["cluster-import.json", "cluster-password", "cluster-ca.pem", "cluster-key.pem"] {
+    for awaited in ["cluster-import.json", "cluster-password", "cluster-ca.pem", "cluster-key.pem"]
+    {
         let second = tempfile::tempdir().unwrap();
         let at = second.path();
         done(cert(at, &["import", bundles[0].to_str().unwrap()]));
@@ -154,5 +155,8 @@ fn no_secret_is_printed() {
     assert!(!printed.contains("w0rd-of-the-env"), "{printed}");
     let private_key = json(Path::new(out))["privateKey"].as_str().unwrap().to_owned();
     assert!(private_key.lines().all(|line| !printed.contains(line)), "{printed}");
-    assert!(printed.contains("control characters") && printed.contains("is no bundle"), "{printed}");
+    assert!(
+        printed.contains("control characters") && printed.contains("is no bundle"),
+        "{printed}"
+    );
 }

@@ -79,6 +79,9 @@ pub(super) fn read(key: &'static str, path: &Path) -> Result<Zeroizing<Vec<u8>>,
 
 fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let (key, what) = (CERTIFICATE, "certificate");
-    pem::certificates(&read(key, path)?)
-        .ok_or_else(|| TlsError::NotPem { key, path: path.to_owned(), what })
+    pem::certificates(&read(key, path)?).ok_or_else(|| TlsError::NotPem {
+        key,
+        path: path.to_owned(),
+        what,
+    })
 }

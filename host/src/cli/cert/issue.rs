@@ -37,7 +37,8 @@ impl Issue {
         let Some(wanted) = super::wanted(&root)? else {
             bail!(
                 "there is no node in {}: its first start makes one, or name another folder with \
-                 --rootpath or ROOTPATH", root.display()
+                 --rootpath or ROOTPATH",
+                root.display()
             );
         };
         if super::is_given(&wanted) {

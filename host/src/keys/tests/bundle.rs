@@ -97,7 +97,8 @@ fn another_cluster_is_left_by_force_alone() {
 #[test]
 fn nothing_is_taken_of_a_bundle_that_is_not_good() {
     let (first, other) = (root(), root());
-    let whole: Value = serde_json::from_slice(&fs::read(bundle_for(&first, "node2")).unwrap()).unwrap();
+    let whole: Value =
+        serde_json::from_slice(&fs::read(bundle_for(&first, "node2")).unwrap()).unwrap();
     let foreign: Value =
         serde_json::from_slice(&fs::read(bundle_for(&other, "node2")).unwrap()).unwrap();
     let file = first.path().join("changed.json");

@@ -37,7 +37,11 @@ impl Company {
     }
 
     /// A certificate for a node, with what `change` makes of it.
-    pub(super) fn signs(&self, key: &KeyPair, change: impl FnOnce(&mut CertificateParams)) -> String {
+    pub(super) fn signs(
+        &self,
+        key: &KeyPair,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> String {
         let mut node = CertificateParams::new(["localhost".to_owned()]).unwrap();
         node.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
@@ -147,7 +151,10 @@ fn what_is_wrong_is_said_with_the_key() {
     let by_old = old.signs(&key, |_| {});
     begins(
         &refused(give(&root, &old, &key, &by_old)),
-        &format!("clustering.tls.certificateAuthority: the certificate in {} expired", at("ca.pem")),
+        &format!(
+            "clustering.tls.certificateAuthority: the certificate in {} expired",
+            at("ca.pem")
+        ),
     );
 
     for (usage, lacks) in [
@@ -160,7 +167,8 @@ fn what_is_wrong_is_said_with_the_key() {
         assert!(error.ends_with(&format!("and is not for {lacks}")), "{error}");
     }
 
-    let authority = company.signs(&key, |node| node.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
+    let authority =
+        company.signs(&key, |node| node.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
     let error = refused(give(&root, &company, &key, &authority));
     assert!(error.contains("is no certificate that can be used"), "{error}");
 }
@@ -220,7 +228,10 @@ fn a_key_that_others_can_read_is_refused() {
         [("c.pem", "clustering.tls.certificate"), ("ca.pem", "clustering.tls.certificateAuthority")]
     {
         to(name, 0o646);
-        assert!(refused(wanted.clone()).starts_with(&format!("{key}: others on this machine can write")));
+        assert!(
+            refused(wanted.clone())
+                .starts_with(&format!("{key}: others on this machine can write"))
+        );
         to(name, 0o644);
     }
     ClusterFiles::open(wanted).unwrap();

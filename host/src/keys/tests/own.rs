@@ -32,9 +32,16 @@ fn the_names_of_the_node_are_in_the_certificate() {
     let hosts = ["10.0.0.1", "0.0.0.0", "FE80::0:1", "::ffff:10.0.0.9", "Node.Example."];
     let wanted = Wanted { hosts: hosts.map(String::from).into(), ..wanted(&root) };
     let names = ClusterFiles::open(wanted).unwrap().checked.certificate.names;
-    for name in
-        ["localhost", "127.0.0.1", "::1", "node1", "10.0.0.1", "fe80::1", "10.0.0.9", "node.example"]
-    {
+    for name in [
+        "localhost",
+        "127.0.0.1",
+        "::1",
+        "node1",
+        "10.0.0.1",
+        "fe80::1",
+        "10.0.0.9",
+        "node.example",
+    ] {
         assert!(names.iter().any(|there| there == name), "{name}: {names:?}");
     }
     assert!(!names.iter().any(|name| name == "0.0.0.0"), "{names:?}");
@@ -234,7 +241,11 @@ fn odd_files_are_refused() {
             }
             let error = open(&root).unwrap_err().to_string();
             assert!(error.contains(name), "{name}, {odd}: {error}");
-            if odd == "folder" { fs::remove_dir(&file).unwrap() } else { remove(&root, name) }
+            if odd == "folder" {
+                fs::remove_dir(&file).unwrap()
+            } else {
+                remove(&root, name)
+            }
             write(&root, name, &before);
         }
     }
