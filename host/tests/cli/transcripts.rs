@@ -4,6 +4,7 @@
 //! follows is printed, and `# exit code 2` comes last when it is not 0. The shell has the variables
 //! `ROOTPATH` (the node's folder, so commands reach it by its socket), `URL`, `PASSWORD` (of the
 //! user `admin`) and `NOWHERE` (an empty folder); where their values are printed their names stand.
+//! `<milliseconds>`, `<sha256>` and `<day>` stand for what differs from run to run.
 //!
 //! `GOLDEN=write cargo test --workspace --test cli` writes what came, and always fails.
 
