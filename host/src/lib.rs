@@ -69,6 +69,8 @@
 //! | `nats/` | the two NATS servers of a node in a cluster
 //! | `config/` | the file `harperdb-config.yaml`, and the settings in it |
 //! | `users/` | who may log in |
+//! | `keys/` | the certificates and the password of the cluster |
+//! | `pem/` | certificates and private keys in files |
 //! | `store/` | the node's database |
 
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
@@ -81,9 +83,11 @@ mod describe;
 mod dispatch;
 mod host;
 mod json;
+pub mod keys;
 mod metrics;
 pub mod nats;
 pub mod operations;
+mod pem;
 mod runtime;
 pub mod store;
 pub mod users;

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::arguments::{OWN, words};
 use super::call::Options;
+use super::cert::Cert;
 use super::description::Description;
 use super::output::printable;
 use super::run::Run;
@@ -26,15 +27,16 @@ const TEMPLATE: &str = "\
 {before-help}Options:
 {options}{after-help}";
 
-/// The whole program: `run`, and a command for each operation.
+/// The whole program: `run`, `cert`, and a command for each operation.
 pub(super) fn command(operations: &[Operation]) -> Command {
     let about = "Runs a node that serves Harper's operations API, and calls operations on nodes";
-    let usage = "harper-host run [OPTIONS]\n       harper-host OPERATION [OPTIONS] [KEY=VALUE]...";
+    let usage = "harper-host run [OPTIONS]\n       harper-host cert COMMAND\n       harper-host OPERATION [OPTIONS] [KEY=VALUE]...";
     Command::new("harper-host")
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(Run::augment_args(Command::new("run")))
+        .subcommand(Cert::augment_args(Command::new("cert")))
         .subcommands(operations.iter().map(of_operation))
         .about(about)
         .override_usage(usage)
@@ -152,8 +154,12 @@ pub(super) fn explained(
         _ => None,
     };
     if let Some(word) = context(ContextKind::InvalidSubcommand) {
+        if arguments.get(1).is_some_and(|first| first == "cert") {
+            let word = printable(word);
+            return Usage(format!("'{word}' is no command of cert: it has issue, import and show"));
+        }
         let names = operations.iter().map(|operation| operation.name.as_str());
-        let hint = match nearest(word, names.chain(["run", "help"])) {
+        let hint = match nearest(word, names.chain(["run", "cert", "help"])) {
             Some(known) => format!("did you mean '{known}'?"),
             None => "harper-host --help lists them".into(),
         };

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `help.rs` | the commands, of the operations' descriptions, and their help |
 //! | `run.rs` | `run`: a node in the foreground |
+//! | `cert/` | `cert`: the certificates of a cluster's nodes |
 //! | `call.rs` | an operation on a running node, from its words to what is printed |
 //! | `arguments.rs` | the words `key=value` |
 //! | `description.rs` | what an operation's schema says of its keys |
@@ -17,6 +18,7 @@
 
 mod arguments;
 mod call;
+mod cert;
 mod client;
 mod confirm;
 mod description;
@@ -43,9 +45,9 @@ pub(crate) fn main() -> ExitCode {
 
 fn perform() -> Result<ExitCode> {
     let arguments: Vec<_> = std::env::args_os().collect();
-    // A node's start needs no help.
-    let operations =
-        if arguments.get(1).is_some_and(|first| first == "run") { vec![] } else { operations()? };
+    // A node's start needs no help, nor do its files.
+    let needs_none = |first: &std::ffi::OsString| first == "run" || first == "cert";
+    let operations = if arguments.get(1).is_some_and(needs_none) { vec![] } else { operations()? };
     let matches = match help::command(&operations).try_get_matches_from(&arguments) {
         Ok(matches) => matches,
         Err(error) => match error.kind() {
@@ -62,6 +64,7 @@ fn perform() -> Result<ExitCode> {
     };
     let (name, matches) = matches.subcommand().context("no command")?;
     match operations.iter().find(|operation| operation.name == name) {
+        None if name == "cert" => cert::Cert::from_arg_matches(matches)?.run()?,
         None => run::Run::from_arg_matches(matches)?.run()?,
         Some(operation) => call::call(operation, call::Options::from_arg_matches(matches)?)?,
     }

@@ -76,7 +76,7 @@ fn warn_of_unknown_keys(file: &ConfigFile) -> Result<()> {
 }
 
 /// Variables that are no text cannot be ours.
-fn overrides() -> Result<Overrides> {
+pub(super) fn overrides() -> Result<Overrides> {
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
         Some((name.into_string().ok()?, value.into_string().ok()?))
     };

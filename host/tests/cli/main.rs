@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod cert;
 mod examples;
 mod network;
 mod node;

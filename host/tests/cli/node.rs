@@ -90,6 +90,8 @@ fn without_settings(command: &mut Command) {
         "CLI_TARGET_PASSWORD",
         "HDB_ADMIN_USERNAME",
         "HDB_ADMIN_PASSWORD",
+        "CLUSTERING_PASSWORD",
+        "CLUSTERING_PASSWORD_FILE",
         "SSL_CERT_FILE",
         "SSL_CERT_DIR",
     ] {

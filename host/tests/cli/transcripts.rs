@@ -4,6 +4,7 @@
 //! follows is printed, and `# exit code 2` comes last when it is not 0. The shell has the variables
 //! `ROOTPATH` (the node's folder, so commands reach it by its socket), `URL`, `PASSWORD` (of the
 //! user `admin`) and `NOWHERE` (an empty folder); where their values are printed their names stand.
+//! `<milliseconds>`, `<sha256>` and `<day>` stand for what differs from run to run.
 //!
 //! `GOLDEN=write cargo test --workspace --test cli` writes what came, and always fails.
 
@@ -47,6 +48,12 @@ fn no_node() {
 #[test]
 fn destructive() {
     play("host/tests/cli/transcripts/destructive.md");
+}
+
+// covers: cli.cert
+#[test]
+fn cert() {
+    play("host/tests/cli/transcripts/cert.md");
 }
 
 #[test]
@@ -134,9 +141,16 @@ impl Session {
             .replace(self.nowhere.path().to_str().unwrap(), "$NOWHERE")
             .replace(&self.node.url, "$URL");
         let is_time = |word: &str| word.len() == 13 && word.bytes().all(|b| b.is_ascii_digit());
-        let words = text.split_inclusive([' ', '\n']).map(|word| match word.trim_end() {
-            time if is_time(time) => word.replace(time, "<milliseconds>"),
-            _ => word.to_owned(),
+        let hex = |pair: &str| pair.len() == 2 && pair.bytes().all(|b| b.is_ascii_hexdigit());
+        let is_sha256 = |word: &str| word.len() == 95 && word.split(':').all(hex);
+        let is_day = |word: &str| word.len() == 20 && word.ends_with("T00:00:00Z");
+        let words = text.split_inclusive([' ', '\n', ',']).map(|word| {
+            match word.trim_end_matches([' ', '\n', ',']) {
+                time if is_time(time) => word.replace(time, "<milliseconds>"),
+                sha256 if is_sha256(sha256) => word.replace(sha256, "<sha256>"),
+                day if is_day(day) => word.replace(day, "<day>"),
+                _ => word.to_owned(),
+            }
         });
         words.collect()
     }

@@ -17,12 +17,12 @@ use jiff::{SignedDuration, Timestamp};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{
     ServerConfig,
-    crypto::{CryptoProvider, ring},
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
 
 use super::Config;
+use crate::pem;
 pub use error::TlsError;
 use files::Loaded;
 
@@ -95,7 +95,7 @@ impl Tls {
         let loaded = source.load().await?;
         tell(&loaded);
         let current = Arc::new(Current(RwLock::new(loaded.key)));
-        let mut server = ServerConfig::builder_with_provider(provider())
+        let mut server = ServerConfig::builder_with_provider(pem::provider())
             .with_safe_default_protocol_versions()
             .map_err(TlsError::Setup)?
             .with_no_client_auth()
@@ -133,11 +133,6 @@ impl Tls {
             }
         }
     }
-}
-
-/// ring, and no other, whatever else in the program is built with.
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
 }
 
 fn tell(loaded: &Loaded) {

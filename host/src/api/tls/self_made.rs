@@ -6,22 +6,17 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, DirBuilder, File, Permissions},
-    io::{self, Write},
+    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::Path,
 };
 
-use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp};
 use rcgen::{
-    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair,
-    KeyUsagePurpose, SerialNumber,
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose,
 };
 use tokio_rustls::rustls::{
-    client::verify_server_name,
-    pki_types::{DnsName, ServerName},
-    server::ParsedCertificate,
+    client::verify_server_name, pki_types::ServerName, server::ParsedCertificate,
 };
 use zeroize::Zeroizing;
 
@@ -29,6 +24,7 @@ use super::{
     SOON, TlsError,
     files::{self, Loaded},
 };
+use crate::pem;
 
 pub(super) const KEY: &str = "self-signed-key.pem";
 pub(super) const CERTIFICATE: &str = "self-signed-certificate.pem";
@@ -36,15 +32,13 @@ pub(super) const CERTIFICATE: &str = "self-signed-certificate.pem";
 const OWN_KEY: &str = "the node's own TLS key";
 /// Some clients take no certificate that lasts for longer than 825 days.
 pub(super) const LASTS: SignedDuration = SignedDuration::from_hours(800 * 24);
-/// Clocks differ.
-const EARLIER: SignedDuration = SignedDuration::from_hours(24);
 
 /// The certificate in `folder`; a new one when there is none, when it ends soon, or when it is not
 /// one for `host`.
 pub(super) fn load_or_make(folder: &Path, host: IpAddr) -> Result<Loaded, TlsError> {
     let failed = |source| TlsError::Make { folder: folder.to_owned(), source };
     let (key_file, file) = (folder.join(KEY), folder.join(CERTIFICATE));
-    make_private(folder).map_err(failed)?;
+    pem::make_private(folder).map_err(failed)?;
     let key = match key_file.try_exists() {
         Ok(true) => read_key(&key_file)?,
         Ok(false) => make_key(folder, &key_file).map_err(failed)?,
@@ -60,12 +54,6 @@ pub(super) fn load_or_make(folder: &Path, host: IpAddr) -> Result<Loaded, TlsErr
     files::load(&file, &key_file)
 }
 
-/// A folder that a hand or a backup has opened to others is closed again.
-fn make_private(folder: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    fs::set_permissions(folder, Permissions::from_mode(0o700))
-}
-
 fn read_key(path: &Path) -> Result<KeyPair, TlsError> {
     let pem = files::read(OWN_KEY, path)?;
     let key = files::parse_key(OWN_KEY, path, &pem)?;
@@ -79,13 +67,8 @@ fn make_key(folder: &Path, path: &Path) -> io::Result<KeyPair> {
     Ok(key)
 }
 
-/// Writes the whole file or none, for this user alone, to outlive a power failure.
 fn write(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    File::open(folder)?.sync_all()
+    pem::write_whole(folder, ".self-signed.new-", path, bytes)
 }
 
 fn still_good(loaded: &Loaded, host: IpAddr) -> bool {
@@ -102,22 +85,13 @@ fn make(key: &KeyPair, host: IpAddr) -> Result<String, rcgen::Error> {
     let mut certificate = CertificateParams::new(Vec::from_iter(names(host)))?;
     certificate.distinguished_name = DistinguishedName::new();
     // A client that knows several nodes tells them apart by it.
-    let id = files::fingerprint(key.public_key_raw()).replace(':', "");
+    let id = pem::fingerprint(key.public_key_raw()).replace(':', "");
     let name = format!("harper-host {}", &id[..16]);
     certificate.distinguished_name.push(DnType::CommonName, name);
     certificate.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     certificate.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    // Browsers refuse a second certificate with the number of the first.
-    let mut serial = [0; 16];
-    getrandom::fill(&mut serial).map_err(|_| rcgen::Error::RingUnspecified)?;
-    certificate.serial_number = Some(SerialNumber::from_slice(&serial));
-    let now = Timestamp::now().to_zoned(TimeZone::UTC).date();
-    let midnight = |date: Date| {
-        let (month, day) = (date.month().unsigned_abs(), date.day().unsigned_abs());
-        rcgen::date_time_ymd(date.year().into(), month, day)
-    };
-    certificate.not_before = midnight(now.saturating_sub(EARLIER));
-    certificate.not_after = midnight(now.saturating_add(LASTS));
+    certificate.serial_number = Some(pem::fresh_serial()?);
+    pem::set_validity(&mut certificate, Timestamp::now() + LASTS);
     Ok(certificate.self_signed(key)?.pem())
 }
 
@@ -131,8 +105,6 @@ fn names(host: IpAddr) -> BTreeSet<String> {
     if !host.is_unspecified() {
         names.insert(host.to_canonical().to_string());
     }
-    // A machine may be called what no client could ask for.
-    let machine = hostname::get().ok().and_then(|name| name.into_string().ok());
-    names.extend(machine.filter(|name| DnsName::try_from(name.as_str()).is_ok()));
+    names.extend(pem::machine_name());
     names
 }
