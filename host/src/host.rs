@@ -15,7 +15,7 @@ use crate::capabilities::{
 use crate::config::{ConfigFile, FileError};
 use crate::dispatch::{Caller, Dispatch, Error, Native};
 use crate::metrics::{self, Metrics};
-use crate::nats::Nats;
+use crate::nats;
 use crate::operations;
 use crate::runtime::{Answerer, ComponentSource, Limits, LoadError, Operation, Runtime};
 use crate::users::Users;
@@ -26,7 +26,7 @@ use crate::users::Users;
 #[derive(Clone)]
 pub struct Host {
     dispatch: Arc<Dispatch>,
-    nats: Option<Nats>,
+    servers: Option<nats::Nats>,
 }
 
 impl Host {
@@ -65,7 +65,7 @@ impl Host {
 
     pub(crate) fn registries(&self) -> impl Iterator<Item = &Registry> {
         let own = self.dispatch.metrics().registry();
-        std::iter::once(own).chain(self.nats.as_ref().map(Nats::registry))
+        std::iter::once(own).chain(self.servers.as_ref().map(nats::Nats::registry))
     }
 
     /// Whether the operation that `request` names may change anything; of one that there is not, no
@@ -88,7 +88,7 @@ pub struct HostBuilder {
     config_file: Option<ConfigFile>,
     users: Option<Users>,
     audit: Option<AuditLog>,
-    nats: Option<Nats>,
+    servers: Option<nats::Nats>,
     log: Option<Arc<dyn Log>>,
     clock: Option<Arc<dyn Clock>>,
     node: Option<Arc<dyn Node>>,
@@ -169,12 +169,6 @@ impl HostBuilder {
         self
     }
 
-    /// The node's NATS servers, where clustering is on.
-    pub fn servers(mut self, nats: Nats) -> Self {
-        self.nats = Some(nats);
-        self
-    }
-
     /// A log of your own, instead of `tracing`.
     pub fn log(mut self, log: impl Log) -> Self {
         self.log = Some(Arc::new(log));
@@ -191,6 +185,13 @@ impl HostBuilder {
     /// configuration file gives it.
     pub fn node(mut self, node: impl Node) -> Self {
         self.node = Some(Arc::new(node));
+        self
+    }
+
+    /// The node's servers, where clustering is on: the network and the streams, unless others are
+    /// given, and their metrics.
+    pub fn servers(mut self, servers: nats::Nats) -> Self {
+        self.servers = Some(servers);
         self
     }
 
@@ -289,8 +290,14 @@ impl HostBuilder {
                 Some(node) => node,
                 None => Arc::new(ThisNode::new(file.as_ref().map(name_in).transpose()?.flatten())),
             },
-            nats: self.nats.unwrap_or_else(|| Arc::new(NotEnabled)),
-            jetstream: self.jetstream.unwrap_or_else(|| Arc::new(NotEnabled)),
+            nats: self.nats.unwrap_or_else(|| match &self.servers {
+                Some(servers) => Arc::new(servers.clone()),
+                None => Arc::new(NotEnabled),
+            }),
+            jetstream: self.jetstream.unwrap_or_else(|| match &self.servers {
+                Some(servers) => Arc::new(servers.clone()),
+                None => Arc::new(NotEnabled),
+            }),
             tables: self.tables.unwrap_or_else(|| Arc::new(NoTables)),
         };
         let cache = self.root_path.map(|folder| folder.join("cache").join("components"));
@@ -308,7 +315,7 @@ impl HostBuilder {
         for (operation, native) in native {
             dispatch.add_native(operation, native).map_err(BuildError::TwoOperations)?;
         }
-        Ok(Host { dispatch: Arc::new(dispatch), nats: self.nats })
+        Ok(Host { dispatch: Arc::new(dispatch), servers: self.servers })
     }
 }
 

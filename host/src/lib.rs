@@ -66,7 +66,9 @@
 //! | `audit/` | who changed what, and when |
 //! | `runtime/` | components: an engine, instances, and the limits of each call |
 //! | `capabilities/` | what plugins may use, one file a WIT interface, each behind a grant |
-//! | `nats/` | the two NATS servers of a node in a cluster
+//! | `nats/` | the two NATS servers of a node in a cluster |
+//! | `live_routes.rs` | keeps their routes as the configuration has them |
+//! | `peers.rs` | answers what other nodes ask |
 //! | `config/` | the file `harperdb-config.yaml`, and the settings in it |
 //! | `users/` | who may log in |
 //! | `keys/` | the certificates and the password of the cluster |
@@ -84,9 +86,11 @@ mod dispatch;
 mod host;
 mod json;
 pub mod keys;
+pub mod live_routes;
 mod metrics;
 pub mod nats;
 pub mod operations;
+pub mod peers;
 mod pem;
 mod runtime;
 pub mod store;

@@ -8,6 +8,7 @@
 //! | `http_read.rs` | `cluster_get_routes` of a whole node over HTTP, against an axum server that only echoes |
 //! | `durable_writes.rs` | `cluster_set_routes` over HTTP, against a loop that only replaces a file durably |
 //! | `many_routes.rs` | the operations on 10,000 routes, against the same on 1,000 |
+//! | `cluster_network.rs` | `cluster_network` of three nodes, against the last server's answer to a bare client |
 //! | `start.rs` | the time from the start of the program to its first reply |
 //! | `memory.rs` | the memory of a node, ready and after requests |
 //! | `size.rs` | bytes of the component and of the program |
@@ -19,6 +20,7 @@
 
 mod bare;
 mod client;
+mod cluster_network;
 mod dispatch;
 mod durable_writes;
 mod echo;
@@ -38,11 +40,12 @@ use table::{Row, Table};
 
 type Measurement = fn(&mut Vec<Row>) -> Result<()>;
 
-const MEASUREMENTS: [(&str, Measurement); 7] = [
+const MEASUREMENTS: [(&str, Measurement); 8] = [
     ("dispatch", dispatch::measure),
     ("http_read", http_read::measure),
     ("durable_writes", durable_writes::measure),
     ("many_routes", many_routes::measure),
+    ("cluster_network", cluster_network::measure),
     ("start", start::measure),
     ("memory", memory::measure),
     ("size", size::measure),

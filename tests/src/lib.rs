@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod golden;
 pub mod javascript;
 pub mod nats;
+pub mod nodes;
 pub mod peer;
 
 use harper_host::{Caller, ComponentSource, Error, Grants, Host, HostBuilder, Limits};

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `help.rs` | the commands, of the operations' descriptions, and their help |
 //! | `run.rs` | `run`: a node in the foreground |
+//! | `cluster.rs` | its part in a cluster |
 //! | `cert/` | `cert`: the certificates of a cluster's nodes |
 //! | `call.rs` | an operation on a running node, from its words to what is printed |
 //! | `arguments.rs` | the words `key=value` |
@@ -20,6 +21,7 @@ mod arguments;
 mod call;
 mod cert;
 mod client;
+mod cluster;
 mod confirm;
 mod description;
 mod help;

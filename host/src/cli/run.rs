@@ -4,9 +4,10 @@ use std::fs::DirBuilder;
 use std::io::{Write, stdout};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Result, anyhow, bail};
-use harper_host::Host;
+use harper_host::{Host, ThisNode};
 use harper_host::api::{self, Server};
 use harper_host::audit::AuditLog;
 use harper_host::config::{self, ConfigFile, Overrides, Settings};
@@ -16,6 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use zeroize::Zeroizing;
 
 use super::target::{Root, variable};
+use super::cluster::Servers;
 use super::{log, prompt};
 
 const USERNAME: &str = "HDB_ADMIN_USERNAME";
@@ -86,7 +88,7 @@ pub(super) fn overrides() -> Result<Overrides> {
 async fn serve(root: &Path, file: ConfigFile, settings: Settings) -> Result<()> {
     let mut stop = StopSignals::new()?;
     let store = Store::open(root).await?;
-    let users = Users::open(store, settings.cache_ttl);
+    let users = Users::open(store.clone(), settings.cache_ttl);
     if !users.has_super_user().await? {
         let (username, password) = first_super_user()?;
         users.create_first_super_user(&username, &password).await?;
@@ -96,16 +98,32 @@ async fn serve(root: &Path, file: ConfigFile, settings: Settings) -> Result<()> 
     }
     let audit = AuditLog::open(root, settings.audit_max_size, settings.audit_max_files)
         .map_err(|error| anyhow!("log/audit.log cannot be written: {error}"))?;
-    let host = Host::builder()
+    let servers = tokio::select! {
+        servers = Servers::start(root, &file, &settings, &store) => servers?,
+        () = stop.wait() => bail!("stopped before it was ready"),
+    };
+    let node = Arc::new(this_node(&settings, servers.as_ref()));
+    let mut host = Host::builder()
         .root_path(root)
-        .config_file(file)
+        .config_file(file.clone())
         .users(users.clone())
         .audit(audit)
-        .build()
-        .await?;
+        .node(node.clone())
+        .tables(store);
+    if let Some(servers) = &servers {
+        host = host.servers(servers.nats().clone());
+    }
+    let host = host.build().await?;
     let config = api::Config::from(&settings).in_folder(root);
-    let server = Server::bind(config, host, users).await?;
+    let server = Server::bind(config, host.clone(), users).await?;
     let addresses = server.addresses();
+    if let Some(address) = addresses.https.or(addresses.http) {
+        node.set_operations_api_port(address.port());
+    }
+    let member = match servers {
+        Some(servers) => Some(servers.join(file, host).await?),
+        None => None,
+    };
     // Whoever started the node may have gone away; the node has not.
     let _ = writeln!(stdout(), "harper-host is ready at {addresses}");
     tracing::info!(
@@ -125,11 +143,30 @@ async fn serve(root: &Path, file: ConfigFile, settings: Settings) -> Result<()> 
         let _ = tell_first.send(());
         stop.wait().await;
     };
+    let served = async {
+        server.serve(first).await;
+        if let Some(member) = member {
+            member.leave().await;
+        }
+    };
     tokio::select! {
-        () = server.serve(first) => tracing::info!("stopped"),
+        () = served => tracing::info!("stopped"),
         () = stopped_at_once => tracing::warn!("stopped at once"),
     }
     Ok(())
+}
+
+/// What this node is to others.
+fn this_node(settings: &Settings, servers: Option<&Servers>) -> ThisNode {
+    let clustering = &settings.clustering;
+    let node = match servers {
+        Some(servers) => {
+            let nats = servers.nats();
+            ThisNode::clustered(nats.node_name(), nats.ports().hub_cluster)
+        }
+        None => ThisNode::new(clustering.node_name.clone()),
+    };
+    node.with_status_timeout(clustering.status_timeout)
 }
 
 struct StopSignals {

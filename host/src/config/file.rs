@@ -1,10 +1,11 @@
 //! The configuration file: read again whenever it has changed, and written with compare-and-set.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use serde_json::Value;
+use tokio::sync::watch;
 
 use super::contents::{self, Contents, State};
 use super::group::{End, Failed, Group, Groups};
@@ -25,6 +26,8 @@ struct Inner {
     /// What was read last, and is durable. It is used again while the file has the same bytes.
     last: Mutex<Option<Arc<Contents>>>,
     groups: Groups,
+    /// Tells of each version that was written here.
+    written: watch::Sender<()>,
 }
 
 impl ConfigFile {
@@ -44,6 +47,7 @@ impl ConfigFile {
             overrides,
             last: Mutex::default(),
             groups: Groups::default(),
+            written: watch::Sender::default(),
         };
         inner.read()?;
         Ok(Self { inner: Arc::new(inner) })
@@ -71,6 +75,17 @@ impl ConfigFile {
         let mut document = self.document()?;
         settings::put_defaults(&mut document);
         Ok(document)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// Changes whenever a version was written through this file or a clone of it, durably. Edits by
+    /// others do not show.
+    pub fn written(&self) -> watch::Receiver<()> {
+        self.inner.written.subscribe()
     }
 
     /// The environment variable that overrides the value at `path`.
@@ -266,6 +281,7 @@ impl Inner {
                 .map_err(|error| Failed::Group(error.into()))?;
         }
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(after.clone());
+        self.written.send_replace(());
         Ok(after)
     }
 }

@@ -61,7 +61,8 @@ pub struct Wanted {
     /// `clustering.tls.certificateAuthority`.
     pub certificate_authority: Option<PathBuf>,
     /// Host names and IP addresses by which others reach the node. The loopback addresses, the
-    /// node's and the machine's name need not be among them; 0.0.0.0 and :: say nothing.
+    /// node's name, and the machine's name and addresses need not be among them; 0.0.0.0 and :: say
+    /// nothing.
     pub hosts: Vec<String>,
     /// The cluster's password, if the operator gives it.
     pub password: GivenPassword,

@@ -254,7 +254,15 @@ pub(super) fn names(node_name: &str, hosts: &[String]) -> BTreeSet<String> {
 fn names_of_this_node(wanted: &Wanted) -> BTreeSet<String> {
     let mut names = names(&wanted.node_name, &wanted.hosts);
     names.extend(pem::machine_name().map(|name| name.to_lowercase()));
+    names.extend(machine_addresses());
     names
+}
+
+/// By which other machines may reach this one.
+fn machine_addresses() -> impl Iterator<Item = String> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let reachable = interfaces.into_iter().filter(|one| !one.is_loopback() && !one.is_link_local());
+    reachable.map(|one| one.ip().to_canonical().to_string())
 }
 
 /// Those of the certificate that is there for this key.

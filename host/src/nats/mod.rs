@@ -20,8 +20,10 @@
 //! | `client.rs` | requests |
 //! | `names.rs` | whether another node has this one's name |
 //! | `network.rs` | who is in the network |
+//! | `capability.rs` | both, as plugins may use them |
 //! | `state.rs` | what is known of both servers at the moment, and its metrics |
 
+mod capability;
 mod client;
 mod config;
 mod document;

@@ -4,6 +4,7 @@
 
 mod nodes;
 mod open;
+mod tables;
 mod users;
 
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use redb::{Database, ReadTransaction, WriteTransaction};
 
-pub use nodes::{NodeRecord, Stale};
+pub use nodes::{NodeRecord, Renamed, Stale};
 pub use open::OpenError;
 pub use users::{Changed, User};
 

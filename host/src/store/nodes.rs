@@ -1,7 +1,11 @@
 //! The table `system.hdb_nodes`: key the node's name, value its record as JSON, with a revision for
 //! compare-and-set.
 
-use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use std::ops::Bound;
+
+use redb::{
+    AccessGuard, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -13,6 +17,23 @@ pub(super) const TABLE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new(
 /// The last revision that was given to a record. It only grows, so that a record which was removed
 /// and made anew is not taken for the one that was read before.
 const REVISION: &str = "hdb_nodes_revision";
+
+/// The node's own table: key what is said, value what it is.
+pub(super) const OWN: TableDefinition<'_, &str, &str> = TableDefinition::new("system.node");
+const NAME: &str = "name";
+
+/// The node bore another name when it got to know other nodes, which know it by that one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "'clustering.nodeName' was '{before}' when this node got to know {nodes} other nodes, which know it by \
+     that name: set it back, or remove these nodes first"
+)]
+pub struct Renamed {
+    /// The name it has among them.
+    pub before: String,
+    /// How many they are.
+    pub nodes: u64,
+}
 
 /// A node of the manifest, as it is stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +50,27 @@ pub struct NodeRecord {
 pub struct Stale;
 
 impl Store {
+    /// Writes down under which name this node takes part in a cluster.
+    ///
+    /// # Errors
+    /// The database cannot be written. The inner error says that others know it by another name.
+    pub async fn take_name(&self, name: &str) -> Result<Result<(), Renamed>, Error> {
+        let name = name.to_owned();
+        self.write(move |t| {
+            let mut own = t.open_table(OWN)?;
+            let before = own.get(NAME)?.map(|before| before.value().to_owned());
+            let nodes = t.open_table(TABLE)?.len()?;
+            match before {
+                Some(before) if before != name && nodes > 0 => Ok(Err(Renamed { before, nodes })),
+                _ => {
+                    own.insert(NAME, name.as_str())?;
+                    Ok(Ok(()))
+                }
+            }
+        })
+        .await
+    }
+
     /// The record of the node of that name.
     ///
     /// # Errors
@@ -47,14 +89,24 @@ impl Store {
     /// # Errors
     /// The database cannot be read.
     pub async fn nodes(&self) -> Result<Vec<(String, NodeRecord)>, Error> {
-        self.read(|t| {
+        self.nodes_after(None, usize::MAX).await
+    }
+
+    /// The first so many of the nodes whose names come after `after`, in the order of their names.
+    pub(super) async fn nodes_after(
+        &self,
+        after: Option<String>,
+        most: usize,
+    ) -> Result<Vec<(String, NodeRecord)>, Error> {
+        self.read(move |t| {
+            let from = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
             let table = t.open_table(TABLE)?;
-            let entry = |entry: Result<_, redb::StorageError>| {
-                let (name, value): (redb::AccessGuard<'_, &str>, redb::AccessGuard<'_, &[u8]>) =
-                    entry?;
+            let nodes = table.range::<&str>((from, Bound::Unbounded))?.take(most);
+            let node = |entry: Result<(AccessGuard<'_, &str>, AccessGuard<'_, &[u8]>), _>| {
+                let (name, value) = entry?;
                 Ok((name.value().to_owned(), decode(value.value())?))
             };
-            table.iter()?.map(entry).collect()
+            nodes.map(node).collect()
         })
         .await
     }

@@ -141,6 +141,7 @@ fn prepare(database: &Database) -> Result<Option<u64>, redb::Error> {
     }
     transaction.open_table(META)?.insert(SCHEMA_VERSION, SCHEMA)?;
     transaction.open_table(users::TABLE)?;
+    transaction.open_table(nodes::OWN)?;
     transaction.open_table(nodes::TABLE)?;
     transaction.commit()?;
     Ok(Some(SCHEMA))

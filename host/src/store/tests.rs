@@ -185,6 +185,23 @@ async fn a_node_is_written_by_whoever_knows_its_last_state() {
     assert_eq!(store.put_node("node2", json!({}), Some(second)).await.unwrap(), Err(Stale));
 }
 
+// covers: nats.name.renamed
+#[tokio::test]
+async fn a_node_that_others_know_keeps_its_name() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).await.unwrap();
+    for name in ["node1", "another", "another"] {
+        store.take_name(name).await.unwrap().unwrap();
+    }
+    let revision = store.put_node("node2", json!({}), None).await.unwrap().unwrap();
+    store.take_name("another").await.unwrap().unwrap();
+    let refused = store.take_name("node1").await.unwrap().unwrap_err();
+    assert_eq!(refused, Renamed { before: "another".into(), nodes: 1 });
+    store.take_name("another").await.unwrap().unwrap();
+    store.remove_node("node2", revision).await.unwrap().unwrap();
+    store.take_name("node1").await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn of_two_writers_one_is_told_to_look_again() {
     let root = tempfile::tempdir().unwrap();

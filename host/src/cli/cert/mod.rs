@@ -6,14 +6,14 @@ mod import;
 mod issue;
 mod show;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 use harper_host::config::{self, ConfigFile};
 use harper_host::keys::{Summary, Wanted};
 use serde_json::{Map, Value, json};
 
-use super::{output, run};
+use super::{cluster, output, run};
 
 /// Issue, import and show the certificates of a cluster's nodes
 #[derive(Debug, clap::Args)]
@@ -50,14 +50,8 @@ fn wanted(root: &Path) -> Result<Option<Wanted>> {
     if !file.try_exists()? {
         return Ok(None);
     }
-    let document = ConfigFile::with_overrides(file, run::overrides()?)?.document()?;
-    let text = |key| document.pointer(key).and_then(Value::as_str);
-    let path = |key| text(key).map(PathBuf::from);
-    let mut wanted = Wanted::new(root, text("/clustering/nodeName").unwrap_or_default());
-    wanted.certificate = path("/clustering/tls/certificate");
-    wanted.private_key = path("/clustering/tls/privateKey");
-    wanted.certificate_authority = path("/clustering/tls/certificateAuthority");
-    Ok(Some(wanted))
+    let settings = ConfigFile::with_overrides(file, run::overrides()?)?.settings()?;
+    Ok(Some(cluster::wanted(root, &settings.clustering)?))
 }
 
 /// Whether the operator gives the files, so that those in `keys/` are not used.

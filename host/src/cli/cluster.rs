@@ -1,0 +1,118 @@
+//! `run`, where clustering is on: the node's servers, and what goes on with them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use harper_host::Host;
+use harper_host::config::{Clustering, ConfigFile, Settings};
+use harper_host::keys::{ClusterFiles, GivenPassword, Wanted};
+use harper_host::live_routes::{LiveRoutes, Routes};
+use harper_host::nats::{Config, Nats, Supervisor, Tls};
+use harper_host::peers::Peers;
+use harper_host::store::Store;
+use tokio::task::JoinHandle;
+
+/// For the servers to use a renewed certificate, should they refuse at first.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// The two servers, which run.
+pub(super) struct Servers {
+    supervisor: Supervisor,
+    nats: Nats,
+    files: ClusterFiles,
+    routes: Routes,
+}
+
+/// The servers, and what this node does in its cluster.
+pub(super) struct Member {
+    supervisor: Supervisor,
+    _peers: Peers,
+    _routes: LiveRoutes,
+    certificate: JoinHandle<()>,
+}
+
+/// The files by which nodes know each other, as the settings want them.
+pub(super) fn wanted(root: &Path, clustering: &Clustering) -> Result<Wanted> {
+    let mut wanted = Wanted::new(root, clustering.node_name.clone().unwrap_or_default());
+    wanted.certificate = clustering.tls.certificate.clone();
+    wanted.private_key = clustering.tls.private_key.clone();
+    wanted.certificate_authority = clustering.tls.certificate_authority.clone();
+    let listens = [clustering.hub_cluster, clustering.hub_leafnodes];
+    wanted.hosts = listens.map(|one| one.host.to_string()).to_vec();
+    wanted.password = GivenPassword::from_environment()?;
+    Ok(wanted)
+}
+
+impl Servers {
+    /// Starts the servers, if clustering is on.
+    pub(super) async fn start(
+        root: &Path,
+        file: &ConfigFile,
+        settings: &Settings,
+        store: &Store,
+    ) -> Result<Option<Self>> {
+        let clustering = &settings.clustering;
+        if !clustering.enabled {
+            return Ok(None);
+        }
+        if let Some(wrong) = clustering.contradiction() {
+            bail!("{wrong}");
+        }
+        store.take_name(clustering.node_name.as_deref().unwrap_or_default()).await??;
+        let wanted = wanted(root, clustering)?;
+        let files = tokio::task::spawn_blocking(|| ClusterFiles::open(wanted)).await??;
+        let tls = Tls {
+            certificate: files.certificate().into(),
+            private_key: files.private_key().into(),
+            certificate_authority: files.certificate_authority().into(),
+            insecure: clustering.tls.insecure,
+            verify: clustering.tls.verify,
+        };
+        let file = file.clone();
+        let document = tokio::task::spawn_blocking(move || file.document()).await??;
+        let routes = Routes::read(&document);
+        let mut config = Config::new(clustering, root, files.password().clone(), tls)?;
+        config.hub_routes = routes.hub.clone();
+        config.leaf_routes = routes.leaf.clone();
+        let (supervisor, nats) = Supervisor::start(config).await?;
+        Ok(Some(Self { supervisor, nats, files, routes }))
+    }
+
+    pub(super) fn nats(&self) -> &Nats {
+        &self.nats
+    }
+
+    /// Answers other nodes, and follows the configuration and the certificates from now on.
+    pub(super) async fn join(self, file: ConfigFile, host: Host) -> Result<Member> {
+        let Self { supervisor, nats, files, routes } = self;
+        let peers = Peers::answer(nats.client(), nats.node_name(), host).await?;
+        let certificate = tokio::spawn(keep_certificate_fresh(files, nats.clone()));
+        let routes = LiveRoutes::watch(file, routes, nats);
+        Ok(Member { supervisor, _peers: peers, _routes: routes, certificate })
+    }
+}
+
+impl Member {
+    /// Leaves the cluster: no answers any more, then the leaf ends, then the hub.
+    pub(super) async fn leave(self) {
+        let Self { supervisor, _peers, _routes, certificate } = self;
+        drop((_peers, _routes));
+        certificate.abort();
+        supervisor.stop().await;
+    }
+}
+
+async fn keep_certificate_fresh(files: ClusterFiles, nats: Nats) {
+    let changed = tokio::sync::Notify::new();
+    let renew = async {
+        loop {
+            changed.notified().await;
+            while let Err(error) = nats.renew_tls().await {
+                tracing::error!("the servers do not use the new certificate: {error}");
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    };
+    tokio::join!(files.keep_fresh(|| changed.notify_one()), renew);
+}

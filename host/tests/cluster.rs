@@ -1,0 +1,165 @@
+//! `harper-host run` with clustering on.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Nothing here takes longer.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+fn command(root: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_harper-host"));
+    command.args(["run", "--rootpath"]).arg(root);
+    for (key, value) in [
+        ("HDB_ADMIN_USERNAME", "admin"),
+        ("HDB_ADMIN_PASSWORD", "s3cret-of-the-test"),
+        ("OPERATIONSAPI_NETWORK_PORT", "0"),
+        ("CLUSTERING_ENABLED", "true"),
+        ("CLUSTERING_NODENAME", "node-1"),
+        ("CLUSTERING_HUBSERVER_CLUSTER_NETWORK_HOST", "127.0.0.1"),
+        ("CLUSTERING_HUBSERVER_CLUSTER_NETWORK_PORT", "0"),
+        ("CLUSTERING_HUBSERVER_LEAFNODES_NETWORK_HOST", "127.0.0.1"),
+        ("CLUSTERING_HUBSERVER_LEAFNODES_NETWORK_PORT", "0"),
+        ("CLUSTERING_HUBSERVER_NETWORK_PORT", "0"),
+        ("CLUSTERING_LEAFSERVER_NETWORK_PORT", "0"),
+    ] {
+        command.env(key, value);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A running node, killed when the test is over.
+struct Node(Child);
+
+impl Node {
+    fn start(root: &Path) -> Self {
+        let mut node = Self(command(root).spawn().unwrap());
+        let mut line = String::new();
+        BufReader::new(node.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        if !line.starts_with("harper-host is ready at ") {
+            let mut said = String::new();
+            node.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+            panic!("{line:?}: {said}");
+        }
+        node
+    }
+
+    /// The process ids of its nats-servers.
+    fn servers(&self) -> Vec<u32> {
+        let is_child = |pid: &u32| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1));
+            stat.contains("(nats-server)") && parent == Some(&self.0.id().to_string())
+        };
+        let all = fs::read_dir("/proc").unwrap().flatten();
+        let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter(is_child).collect()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).unwrap();
+    }
+
+    /// Its exit code and standard error.
+    fn ended(mut self) -> (Option<i32>, String) {
+        let mut said = String::new();
+        // Its servers have none of their own, so that this ends with it.
+        self.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        (self.0.wait().unwrap().code(), said)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn runs(pid: &u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+fn metrics(root: &Path) -> String {
+    let mut stream = UnixStream::connect(root.join("operations-server")).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n").unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    reply
+}
+
+// covers: clustering.run
+#[test]
+fn a_node_in_a_cluster_runs_two_servers_and_ends_the_leaf_before_the_hub() {
+    let root = tempfile::tempdir().unwrap();
+    // The second start finds what the first has made.
+    for _ in 0..2 {
+        let node = Node::start(root.path());
+        let servers = node.servers();
+        assert_eq!(servers.len(), 2);
+        let metrics = metrics(root.path());
+        for line in [
+            "harper_nats_server_up{server=\"hub\"} 1",
+            "harper_nats_server_up{server=\"leaf\"} 1",
+            "harper_nats_server_restarts_total{server=\"hub\"} 0",
+        ] {
+            assert!(metrics.contains(line), "{line}: {metrics}");
+        }
+        node.signal(Signal::TERM);
+        let (code, said) = node.ended();
+        assert_eq!(code, Some(0), "{said}");
+        assert!(!servers.iter().any(runs));
+        let ended: Vec<_> =
+            said.lines().filter(|line| line.contains("nats-server has ended")).collect();
+        assert!(
+            matches!(*ended, [leaf, hub] if leaf.contains("leaf") && hub.contains("hub")),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_node_that_is_killed_leaves_no_server() {
+    let root = tempfile::tempdir().unwrap();
+    let node = Node::start(root.path());
+    let servers = node.servers();
+    node.signal(Signal::KILL);
+    node.ended();
+    let deadline = Instant::now() + DEADLINE;
+    while servers.iter().any(runs) {
+        assert!(Instant::now() < deadline, "{servers:?} run still");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn refused(change: impl FnOnce(&mut Command)) -> String {
+    let root = tempfile::tempdir().unwrap();
+    let mut command = command(root.path());
+    change(&mut command);
+    let output = command.output().unwrap();
+    assert_eq!((output.status.code(), &*output.stdout), (Some(1), &b""[..]));
+    String::from_utf8(output.stderr).unwrap()
+}
+
+// covers: clustering.node-name
+#[test]
+fn what_clustering_needs_is_named() {
+    let said = refused(|command| {
+        command.env_remove("CLUSTERING_NODENAME");
+    });
+    assert!(said.contains("'clustering.nodeName' is required"), "{said}");
+    let said = refused(|command| {
+        command.env("PATH", "");
+    });
+    assert!(said.contains("nats-server is not on PATH: install it"), "{said}");
+}

@@ -1,0 +1,168 @@
+//! Whole nodes in this process: hosts on nats-servers of their own, routed to each other by the
+//! operation itself. All of it is gone when they are dropped.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use futures_util::future::{join_all, try_join_all};
+use harper_host::config::{self, ConfigFile};
+use harper_host::live_routes::{LiveRoutes, Routes};
+use harper_host::peers::Peers;
+use harper_host::store::Store;
+use harper_host::{Caller, Error, Host, ThisNode};
+use serde_json::{Value, json};
+
+use crate::nats::{Authority, NatsNode, eventually};
+
+/// A node, which answers others and follows its configuration file.
+pub struct ClusterNode {
+    /// Performs operations.
+    pub host: Host,
+    /// Its records.
+    pub store: Store,
+    /// Its servers, and the folder that everything is in.
+    pub servers: NatsNode,
+    _peers: Peers,
+    _routes: LiveRoutes,
+}
+
+/// What a test may want otherwise.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// How long `cluster_status` waits for one node.
+    pub status_timeout: Duration,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self { status_timeout: Duration::from_secs(5) }
+    }
+}
+
+impl ClusterNode {
+    async fn start(authority: &Authority, name: &str, wanted: Wanted) -> Result<Self> {
+        let servers = NatsNode::start(authority, name, |_| {}).await?;
+        let folder = servers.folder();
+        let file = folder.join(config::FILE_NAME);
+        std::fs::write(&file, format!("clustering:\n  enabled: true\n  nodeName: {name}\n"))?;
+        let file = ConfigFile::open(file)?;
+        let store = Store::open(folder).await?;
+        let nats = servers.nats.clone();
+        let node = ThisNode::clustered(name, nats.ports().hub_cluster)
+            .with_status_timeout(wanted.status_timeout);
+        let host = Host::builder()
+            .root_path(folder)
+            .config_file(file.clone())
+            .node(node)
+            .servers(nats.clone())
+            .tables(store.clone())
+            .build()
+            .await?;
+        let peers = Peers::answer(nats.client(), name, host.clone()).await?;
+        let routes = LiveRoutes::watch(file, Routes::default(), nats);
+        Ok(Self { host, store, servers, _peers: peers, _routes: routes })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.servers.nats.node_name()
+    }
+
+    /// Its configuration file.
+    pub fn config_file(&self) -> std::path::PathBuf {
+        self.servers.folder().join(config::FILE_NAME)
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        self.servers.folder()
+    }
+
+    /// Sends a request as a super_user.
+    pub async fn send(&self, request: Value) -> Result<Value, Error> {
+        self.host.dispatch(&Caller::super_user("admin"), request).await
+    }
+
+    /// Its record of another node, as `add_node` leaves it.
+    pub async fn remember(&self, name: &str, subscriptions: Value) -> Result<()> {
+        let record = json!({ "name": name, "subscriptions": subscriptions });
+        ensure!(self.store.put_node(name, record, None).await?.is_ok(), "{name} is there already");
+        Ok(())
+    }
+}
+
+/// Nodes that are joined with each other.
+pub struct Nodes {
+    /// Named `node-1` and so on.
+    pub nodes: Vec<ClusterNode>,
+    /// Who vouches for them.
+    pub authority: Authority,
+}
+
+impl Nodes {
+    /// Starts so many nodes at the same time, sends each the others' routes, and waits until each
+    /// knows of all.
+    pub async fn of(n: usize) -> Result<Self> {
+        Self::with(n, Wanted::default()).await
+    }
+
+    /// The same, for a test that wants something otherwise.
+    pub async fn with(n: usize, wanted: Wanted) -> Result<Self> {
+        let authority = Authority::new()?;
+        let start = async |i: usize| {
+            ClusterNode::start(&authority, &format!("node-{}", i + 1), wanted).await
+        };
+        let nodes = try_join_all((0..n).map(start)).await?;
+        let nodes = Self { nodes, authority };
+        for (i, node) in nodes.nodes.iter().enumerate() {
+            let routes = nodes.routes_to_others(i);
+            if routes.as_array().is_some_and(|routes| !routes.is_empty()) {
+                node.send(json!({
+                    "operation": "cluster_set_routes",
+                    "server": "hub",
+                    "routes": routes,
+                }))
+                .await?;
+            }
+        }
+        nodes.joined().await?;
+        Ok(nodes)
+    }
+
+    /// Routes to the hubs of all nodes but the one at this index, as requests have them.
+    pub fn routes_to_others(&self, index: usize) -> Value {
+        let others = self.nodes.iter().enumerate().filter(|(i, _)| *i != index);
+        others
+            .map(|(_, node)| node.servers.route())
+            .map(|route| json!({ "host": route.host, "port": route.port }))
+            .collect()
+    }
+
+    /// Waits until each node knows of all others, and each leaf can be asked from each.
+    pub async fn joined(&self) -> Result<()> {
+        for node in &self.nodes {
+            for other in &self.nodes {
+                let domain = format!("$JS.{}-leaf.API.INFO", other.name());
+                eventually("each leaf is reached from each", async || {
+                    node.servers.nats.request(&domain, Vec::new().into(), Duration::from_secs(1)).await.is_ok()
+                })
+                .await?;
+            }
+            eventually("each hub knows of all", async || {
+                let found = node.servers.nats.servers(Duration::from_secs(5)).await;
+                found.is_ok_and(|found| {
+                    found.hubs.len() == self.nodes.len()
+                        && found.hubs.iter().all(|hub| hub.routes.len() + 1 == self.nodes.len())
+                })
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Ends all servers in their order.
+    pub async fn stop(self) {
+        join_all(self.nodes.into_iter().map(|node| node.servers.stop())).await;
+    }
+}
