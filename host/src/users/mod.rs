@@ -8,6 +8,7 @@
 mod cache;
 mod guesses;
 mod password;
+mod queue;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +32,7 @@ use crate::{
 use cache::{Answer, Cache};
 use guesses::Guesses;
 use password::{Busy, Passwords};
+use queue::Class;
 
 /// The longest user name, in bytes.
 pub const MAX_USERNAME: usize = 256;
@@ -354,24 +356,42 @@ impl Inner {
     }
 
     async fn check(&self, username: &str, password: &str, peer: IpAddr, trusted: bool) -> Answer {
-        let attempt = if trusted { None } else { Some(self.guesses.attempt(peer, username)) };
-        match &attempt {
-            None => {}
-            Some(Some(attempt)) => attempt.turn().await,
-            // Too fast to be looked at. It may have been right, so it is not said to be wrong.
-            Some(None) => {
-                tokio::time::sleep(SLOWED).await;
-                return self.cache.passing(Err(LoginFailed::Busy));
+        let attempt = match trusted {
+            true => None,
+            false => match self.guesses.attempt(peer, username) {
+                Some(attempt) => Some(attempt),
+                // Too fast to be looked at. It may have been right, so it is not said to be wrong.
+                None => {
+                    tokio::time::sleep(SLOWED).await;
+                    return self.cache.answer(Err(LoginFailed::Busy));
+                }
+            },
+        };
+        let class = match &attempt {
+            None => Class::Known,
+            Some(attempt) => {
+                attempt.turn().await;
+                Class::Stranger(attempt.failures)
             }
-        }
-        let login = self.look_at(username, password).await;
-        if let (Ok(_), Some(Some(attempt))) = (&login, attempt) {
-            self.guesses.succeeded(attempt);
+        };
+        let login = self.look_at(class, username, password).await;
+        match (&login, attempt) {
+            (_, None) | (Err(LoginFailed::Credentials), _) => {}
+            (Ok(_), Some(attempt)) => self.guesses.succeeded(attempt),
+            // Nobody has looked at it.
+            (Err(LoginFailed::Busy | LoginFailed::Internal), Some(attempt)) => {
+                self.guesses.take_back(attempt);
+            }
         }
         self.cache.answer(login)
     }
 
-    async fn look_at(&self, username: &str, password: &str) -> Result<Caller, LoginFailed> {
+    async fn look_at(
+        &self,
+        class: Class,
+        username: &str,
+        password: &str,
+    ) -> Result<Caller, LoginFailed> {
         let user = self.store.user(username).await.map_err(|error| {
             tracing::error!(%error, "the users cannot be read");
             LoginFailed::Internal
@@ -385,7 +405,7 @@ impl Inner {
             None => (None, None),
         };
         let password = Zeroizing::new(password.to_owned());
-        match self.passwords.matches(password, hash).await {
+        match self.passwords.matches(class, password, hash).await {
             Ok(true) => user.ok_or(LoginFailed::Credentials),
             Ok(false) => Err(LoginFailed::Credentials),
             Err(Busy) => Err(LoginFailed::Busy),
