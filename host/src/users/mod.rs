@@ -352,7 +352,9 @@ impl Inner {
             return answer.login.clone();
         }
         let check = || self.check(username, password, peer, known.trusted);
-        known.answer.get_or_init(check).await.login.clone()
+        let login = known.answer.get_or_init(check).await.login.clone();
+        self.cache.settle(&known);
+        login
     }
 
     async fn check(&self, username: &str, password: &str, peer: IpAddr, trusted: bool) -> Answer {
