@@ -45,6 +45,9 @@ const CLUSTER_USER: &str = "cluster_user";
 /// wrong, and one that came too soon after others.
 const SLOWED: Duration = Duration::from_secs(1);
 
+/// How often someone is looked at again whom a change of users has overtaken.
+const LOOKS: usize = 4;
+
 /// The users of this node; clones share one state.
 #[derive(Clone)]
 pub struct Users(Arc<Inner>);
@@ -319,14 +322,25 @@ impl Users {
         Ok(written.await.unwrap_or(Err(store::Error::Lost))?)
     }
 
-    /// Who this is, for a client at address `peer`. Dropping the future stops nothing halfway.
+    /// Who this is, for a client at address `peer`, as the users are when it returns: a check waits
+    /// for its turn, and who was changed meanwhile is looked at again. Dropping the future stops
+    /// nothing halfway.
     pub async fn verify(
         &self,
         username: &str,
         password: &str,
         peer: IpAddr,
     ) -> Result<Caller, LoginFailed> {
-        let login = self.0.login(username, password, peer).await;
+        let mut login = Err(LoginFailed::Busy);
+        for _ in 0..LOOKS {
+            let generation = self.generation();
+            login = self.0.login(username, password, peer).await;
+            if login.is_err() || self.generation() == generation {
+                break;
+            }
+            // Not to be believed if this was the last look.
+            login = Err(LoginFailed::Busy);
+        }
         if let Err(failed) = login {
             self.0.failures.get_or_create(&[("reason", failed.name().to_owned())]).inc();
         }

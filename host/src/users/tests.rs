@@ -110,6 +110,26 @@ async fn a_check_that_a_change_overtakes_is_not_kept() {
     assert!(users.verify("bob", "right", HERE).await.is_err());
 }
 
+/// The check has read the old record and waits for argon2 when the user changes.
+// covers: http.auth.overtaken
+#[tokio::test]
+async fn who_is_removed_while_the_check_waits_is_not_let_in() {
+    let folder = folder();
+    let users = users(&folder).await;
+    users.add("ann", "right", &Role::SuperUser, true).await.unwrap();
+    let held = turns(&users).await;
+    let removed = async {
+        until(&users, |queue| queue.waiting() == 1).await;
+        users.remove("bob").await.unwrap();
+        drop(held);
+    };
+    let login = tokio::join!(users.verify("bob", "right", HERE), removed).0;
+    assert_eq!(login.unwrap_err(), LoginFailed::Credentials);
+    // Changes of others cost nothing but a look at what is known.
+    let (n, login) = runs(&users, users.verify("ann", "right", HERE)).await;
+    assert!(n == 1 && login.is_ok());
+}
+
 /// Both turns, so that whoever asks from now on waits.
 async fn turns(users: &Users) -> Vec<queue::Turn> {
     let turns = (0..queue::RUNNING).map(|_| users.0.passwords.queue.turn(Class::Known));
