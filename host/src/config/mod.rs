@@ -19,7 +19,7 @@ pub use first::create_if_missing;
 pub use overrides::{OverrideError, Overrides};
 pub use settings::{Clustering, ClusteringTls, Listen, LogLevel, Settings, SettingsError, Streams};
 
-pub(crate) use keys::{Named, named};
+pub(crate) use keys::{Named, is_key, named};
 
 /// The file's name in a node's folder.
 pub const FILE_NAME: &str = "harperdb-config.yaml";

@@ -119,7 +119,7 @@ impl Dispatch {
             return Err(refused);
         }
         let audit = self.audit.as_ref().filter(|_| entry.operation.changes);
-        let audit = audit.map(|audit| audit.begin(caller, name, &request));
+        let audit = audit.map(|audit| audit.begin(caller, &entry.operation, &request));
         let result = self.perform(entry, name, caller, request).await;
         if let Some(audit) = audit {
             audit.end(&result).await;
