@@ -195,6 +195,12 @@ async fn ready(State(api): State<Arc<Api>>) -> Response {
         let why = "the database takes no writes after its disk has failed: restart the node";
         api.readiness.not_ready("database", why);
     }
+    if api.host.is_audited().await {
+        api.readiness.ready("audit");
+    } else {
+        let why = "operations cannot be written to the audit log: the node's log has the cause";
+        api.readiness.not_ready("audit", why);
+    }
     match api.readiness.check() {
         Ok(()) => reply::success(json!({ "status": "ready" })),
         Err(why) => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why).into_response(),

@@ -2,7 +2,8 @@
 //! line in `log/audit.log`, for the owner alone.
 //!
 //! A line is written when its operation has ended, before the caller has the reply. A host that is
-//! killed in between leaves a change without a line.
+//! killed in between leaves a change without a line. A line that cannot be written fails no operation;
+//! it is counted, the log and `GET /ready` tell of it, and the next line says how many there were.
 
 mod file;
 mod request;
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use prometheus_client::metrics::counter::Counter;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
@@ -62,6 +64,18 @@ impl AuditLog {
         let file = AuditFile::open(&root.join("log"), max_size, max_files)?;
         let refusals = Refusals(Mutex::new((Instant::now(), 0, 0)));
         Ok(Self(Arc::new(file), Arc::new(refusals)))
+    }
+
+    /// How many lines could not be written.
+    pub(crate) fn lost(&self) -> Counter {
+        self.0.lost.clone()
+    }
+
+    /// Whether operations are written down: the last line could be, or one can be now.
+    pub(crate) async fn is_written(&self) -> bool {
+        let file = self.0.clone();
+        let written = tokio::task::spawn_blocking(move || file.is_written());
+        matches!(timeout(PATIENCE, written).await, Ok(Ok(true)))
     }
 
     /// Writes that a caller was refused, without what was asked: who may do nothing must not be

@@ -79,6 +79,7 @@ async fn it_is_rotated_by_size_and_the_newest_are_kept() {
     assert_eq!(lines(root.path(), "audit.log").len(), 1);
 }
 
+// covers: audit.lost
 #[tokio::test]
 async fn what_happens_to_the_file_meanwhile() {
     let root = tempfile::tempdir().unwrap();
@@ -93,6 +94,12 @@ async fn what_happens_to_the_file_meanwhile() {
     let text = fs::read_to_string(&file).unwrap();
     assert_eq!(text.lines().count(), 2, "{text}");
     assert!(serde_json::from_str::<Value>(text.lines().last().unwrap()).is_ok());
+    // Its folder removed.
+    fs::remove_dir_all(root.path().join("log")).unwrap();
+    write().await;
+    assert_eq!(lines(root.path(), "audit.log").len(), 1);
+    let mode = fs::metadata(root.path().join("log")).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode, log.lost().get()), (0o700, 0));
     // Moved away, as logrotate does.
     fs::rename(&file, root.path().join("moved")).unwrap();
     write().await;
@@ -103,7 +110,17 @@ async fn what_happens_to_the_file_meanwhile() {
     let before = fs::read(root.path().join("moved")).unwrap();
     write().await;
     assert_eq!(fs::read(root.path().join("moved")).unwrap(), before);
+    write().await;
+    assert!(log.lost().get() == 2 && !log.is_written().await, "it is told");
+    assert_eq!(log.lost().get(), 2, "to ask loses nothing");
     assert!(AuditLog::open(root.path(), 1, 1).is_err(), "a start says so");
+    fs::remove_file(&file).unwrap();
+    assert!(log.is_written().await && log.is_written().await);
+    write().await;
+    let lines = lines(root.path(), "audit.log");
+    let (told, next) = (&lines[0], &lines[1]);
+    assert_eq!((&told["result"], &told["lines"], lines.len()), (&json!("lost"), &json!(2), 2));
+    assert_eq!(next["result"], "ok");
 }
 
 // covers: audit.refused

@@ -96,6 +96,10 @@ impl Dispatch {
         self.operations.values().map(|entry| &entry.operation)
     }
 
+    pub(crate) fn audit(&self) -> Option<&AuditLog> {
+        self.audit.as_ref()
+    }
+
     pub(crate) fn may_change(&self, request: &Map<String, Value>) -> bool {
         let name = request.get("operation").and_then(Value::as_str).unwrap_or_default();
         self.operations.get(name).is_none_or(|entry| entry.operation.changes)
