@@ -119,8 +119,12 @@ impl Api {
             request.shift_remove("username");
             request.shift_remove("password");
         }
-        event.operation =
-            request.get("operation").and_then(Value::as_str).map_or_else(String::new, printable);
+        // What a client makes up is theirs, and may be a secret in the wrong place.
+        event.operation = match self.host.operation_of(&request) {
+            Some(name) => name.to_owned(),
+            None if request.contains_key("operation") => "unknown".to_owned(),
+            None => String::new(),
+        };
         let host = self.host.clone();
         let may_change = host.may_change(&request);
         let dispatched = async move {

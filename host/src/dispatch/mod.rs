@@ -101,8 +101,13 @@ impl Dispatch {
     }
 
     pub(crate) fn may_change(&self, request: &Map<String, Value>) -> bool {
-        let name = request.get("operation").and_then(Value::as_str).unwrap_or_default();
+        let name = self.name_of(request).unwrap_or_default();
         self.operations.get(name).is_none_or(|entry| entry.operation.changes)
+    }
+
+    pub(crate) fn name_of(&self, request: &Map<String, Value>) -> Option<&str> {
+        let name = request.get("operation").and_then(Value::as_str)?;
+        self.operations.get_key_value(name).map(|(name, _)| &**name)
     }
 
     pub(crate) async fn dispatch(&self, caller: &Caller, request: Value) -> Result<Value, Error> {
