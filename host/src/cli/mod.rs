@@ -20,6 +20,7 @@ mod call;
 mod client;
 mod confirm;
 mod description;
+mod descriptors;
 mod help;
 mod log;
 mod login;

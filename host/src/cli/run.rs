@@ -16,7 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use zeroize::Zeroizing;
 
 use super::target::{Root, variable};
-use super::{log, prompt};
+use super::{descriptors, log, prompt};
 
 const USERNAME: &str = "HDB_ADMIN_USERNAME";
 const PASSWORD: &str = "HDB_ADMIN_PASSWORD";
@@ -103,7 +103,8 @@ async fn serve(root: &Path, file: ConfigFile, settings: Settings) -> Result<()> 
         .audit(audit)
         .build()
         .await?;
-    let config = api::Config::from(&settings).in_folder(root);
+    let max_connections = descriptors::connections(settings.max_connections);
+    let config = api::Config { max_connections, ..api::Config::from(&settings) }.in_folder(root);
     let server = Server::bind(config, host, users).await?;
     let addresses = server.addresses();
     // Whoever started the node may have gone away; the node has not.
