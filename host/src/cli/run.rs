@@ -88,7 +88,9 @@ async fn serve(root: &Path, file: ConfigFile, settings: Settings) -> Result<()> 
     let store = Store::open(root).await?;
     let users = Users::open(store, settings.cache_ttl);
     if !users.has_super_user().await? {
-        let (username, password) = first_super_user()?;
+        let Some((username, password)) = asked(&mut stop).await? else {
+            bail!("stopped: there is no super_user yet");
+        };
         users.create_first_super_user(&username, &password).await?;
         tracing::info!(username, "the first super_user was made");
     } else if variable(PASSWORD).is_some() {
@@ -151,6 +153,20 @@ impl StopSignals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+/// The first super_user, unless the node is told to stop before the answers are there. Whoever asks
+/// waits for the terminal, so a thread of its own does.
+async fn asked(stop: &mut StopSignals) -> Result<Option<(String, Zeroizing<String>)>> {
+    let terminal = prompt::Terminal::now();
+    tokio::select! {
+        biased;
+        () = stop.wait() => {
+            terminal.restore();
+            Ok(None)
+        }
+        answers = tokio::task::spawn_blocking(first_super_user) => answers?.map(Some),
     }
 }
 
