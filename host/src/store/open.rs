@@ -16,6 +16,8 @@ pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("sy
 const SCHEMA_VERSION: &str = "schema_version";
 /// What this version of the host reads and writes. 2 has nodes, 1 had users alone.
 const SCHEMA: u64 = 2;
+/// How a file's name begins until it is whole.
+const NEW: &str = ".harper.redb.new-";
 /// redb's default is 1 GiB, more than the rest of the host.
 const CACHE_BYTES: usize = 64 << 20;
 
@@ -97,7 +99,11 @@ fn open(folder: &Path, path: &Path) -> Result<Store, OpenError> {
         Err(e) => return Err(broken(path)(e)),
     };
     match prepare(&database).map_err(broken(path))? {
-        Some(SCHEMA) => Ok(Store::new(database)),
+        Some(SCHEMA) => {
+            // Nobody else needs one now: the database is there, and it is ours.
+            crate::config::remove_left_overs(folder, NEW);
+            Ok(Store::new(database))
+        }
         Some(found) if found > SCHEMA => Err(OpenError::Newer { path: path.into(), found }),
         _ => Err(OpenError::Foreign { path: path.into() }),
     }
@@ -111,17 +117,16 @@ fn database(file: File) -> Result<Database, DatabaseError> {
 /// that no later start can read.
 fn create(folder: &Path, path: &Path) -> Result<(), OpenError> {
     let failed = |source| OpenError::File { path: path.to_path_buf(), source };
-    let new = tempfile::Builder::new().prefix(".harper.redb.new-").tempfile_in(folder);
+    let new = tempfile::Builder::new().prefix(NEW).tempfile_in(folder);
     let new = new.map_err(failed)?;
     let file = new.as_file().try_clone().map_err(failed)?;
     let database = database(file).map_err(broken(path))?;
     prepare(&database).map_err(broken(path))?;
     drop(database);
     match new.persist_noclobber(path) {
-        // Another process was first: its file is opened, or found in use.
-        Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(failed(error.error))
-        }
+        // Where another process was first, its file is opened, or found in use. It may have removed
+        // this one.
+        Err(error) if !path.exists() => Err(failed(error.error)),
         _ => Ok(()),
     }
 }
