@@ -142,6 +142,22 @@ async fn a_file_of_a_later_release_or_of_another_program_is_refused() {
     assert!(refusal(root.path()).await.contains("cannot be read"));
 }
 
+/// As a full disk or a restore that was broken off leaves it: not taken for a new node.
+// covers: http.auth.empty-database
+#[tokio::test]
+async fn an_empty_file_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    drop(Store::open(root.path()).await.unwrap());
+    let file = root.path().join("database/harper.redb");
+    fs::write(&file, "").unwrap();
+    assert!(refusal(root.path()).await.contains("is empty, and the users that it held are gone"));
+    assert_eq!(fs::metadata(&file).unwrap().len(), 0);
+    drop(Database::create(&file).unwrap());
+    assert!(refusal(root.path()).await.ends_with("was not written by harper-host"));
+    fs::remove_file(&file).unwrap();
+    drop(Store::open(root.path()).await.unwrap());
+}
+
 #[tokio::test]
 async fn what_a_start_that_was_killed_has_left_is_removed() {
     let root = tempfile::tempdir().unwrap();
