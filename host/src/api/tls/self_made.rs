@@ -46,7 +46,10 @@ pub(super) fn load_or_make(folder: &Path, host: IpAddr) -> Result<Loaded, TlsErr
     let (key_file, file) = (folder.join(KEY), folder.join(CERTIFICATE));
     make_private(folder).map_err(failed)?;
     let key = match key_file.try_exists() {
-        Ok(true) => read_key(&key_file)?,
+        Ok(true) => {
+            keep_private(&key_file, 0o600).map_err(failed)?;
+            read_key(&key_file)?
+        }
         Ok(false) => make_key(folder, &key_file).map_err(failed)?,
         Err(error) => return Err(failed(error)),
     };
@@ -60,10 +63,14 @@ pub(super) fn load_or_make(folder: &Path, host: IpAddr) -> Result<Loaded, TlsErr
     files::load(&file, &key_file)
 }
 
-/// A folder that a hand or a backup has opened to others is closed again.
 fn make_private(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    fs::set_permissions(folder, Permissions::from_mode(0o700))
+    keep_private(folder, 0o700)
+}
+
+/// What a hand or a backup has opened to others is closed again.
+fn keep_private(path: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
 fn read_key(path: &Path) -> Result<KeyPair, TlsError> {
