@@ -29,9 +29,12 @@ use super::{
     SOON, TlsError,
     files::{self, Loaded},
 };
+use crate::config::remove_left_overs;
 
 pub(super) const KEY: &str = "self-signed-key.pem";
 pub(super) const CERTIFICATE: &str = "self-signed-certificate.pem";
+/// How a file's name begins until it is whole.
+const NEW: &str = ".self-signed.new-";
 /// What an error calls the key's file.
 const OWN_KEY: &str = "the node's own TLS key";
 /// Some clients take no certificate that lasts for longer than 825 days.
@@ -56,6 +59,8 @@ pub(super) fn load_or_make(folder: &Path, host: IpAddr) -> Result<Loaded, TlsErr
     if let Ok(loaded) = files::load(&file, &key_file)
         && still_good(&loaded, host)
     {
+        // Nobody else needs one now.
+        remove_left_overs(folder, NEW);
         return Ok(loaded);
     }
     let certificate = make(&key, host).map_err(|error| failed(io::Error::other(error)))?;
@@ -88,7 +93,7 @@ fn make_key(folder: &Path, path: &Path) -> io::Result<KeyPair> {
 
 /// Writes the whole file or none, for this user alone, to outlive a power failure.
 fn write(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    let mut file = tempfile::Builder::new().prefix(NEW).tempfile_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
