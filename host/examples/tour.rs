@@ -54,17 +54,24 @@ fn main() -> Result<()> {
     let reply = document("cluster_get_routes", &[("hub", &routes)])?;
     node.expect(&json!({ "operation": "cluster_get_routes" }), &reply)?;
 
-    let is_joined = |reply: &Value| reply["nodes"].as_array().is_some_and(|nodes| {
-        nodes.len() == NAMES.len()
-            && nodes.iter().all(|node| {
-                node["connected_nodes"].as_array().is_some_and(|nodes| nodes.len() == NAMES.len() - 1)
-            })
-    });
+    let is_joined = |reply: &Value| {
+        reply["nodes"].as_array().is_some_and(|nodes| {
+            nodes.len() == NAMES.len()
+                && nodes.iter().all(|node| {
+                    node["connected_nodes"]
+                        .as_array()
+                        .is_some_and(|nodes| nodes.len() == NAMES.len() - 1)
+                })
+        })
+    };
     node.until(&json!({ "operation": "cluster_network" }), is_joined)?;
     println!("All three, each connected to the other two, within milliseconds of the routes.");
-    let is_open = |reply: &Value| reply["connections"].as_array().is_some_and(|connections| {
-        connections.len() == NAMES.len() - 1 && connections.iter().all(|one| one["status"] == "open")
-    });
+    let is_open = |reply: &Value| {
+        reply["connections"].as_array().is_some_and(|connections| {
+            connections.len() == NAMES.len() - 1
+                && connections.iter().all(|one| one["status"] == "open")
+        })
+    };
     node.until(&json!({ "operation": "cluster_status" }), is_open)?;
     println!("Nodes are added by add_node, which comes with subscriptions; these two records were");
     println!("written into node1's database before its start.");
@@ -116,7 +123,8 @@ fn remember_others(root: &Path) -> Result<()> {
     runtime.block_on(async {
         let store = Store::open(root).await?;
         for name in &NAMES[1..] {
-            let dog = json!({ "schema": "dev", "table": "dog", "publish": true, "subscribe": true });
+            let dog =
+                json!({ "schema": "dev", "table": "dog", "publish": true, "subscribe": true });
             let record = json!({ "name": name, "subscriptions": [dog] });
             store.put_node(name, record, None).await??;
         }

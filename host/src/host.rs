@@ -74,6 +74,19 @@ impl Host {
         self.dispatch.may_change(request)
     }
 
+    /// Whether operations that change something are written down, as far as they are to be.
+    pub(crate) async fn is_audited(&self) -> bool {
+        match self.dispatch.audit() {
+            Some(audit) => audit.is_written().await,
+            None => true,
+        }
+    }
+
+    /// The name of the operation that `request` names; none of one that there is not.
+    pub(crate) fn operation_of(&self, request: &Map<String, Value>) -> Option<&str> {
+        self.dispatch.name_of(request)
+    }
+
     /// All operations, in the order of their names.
     pub fn operations(&self) -> impl Iterator<Item = &Operation> {
         self.dispatch.operations()
@@ -274,7 +287,7 @@ impl HostBuilder {
         };
         let of_file = || file.clone().map(|file| Arc::new(file) as Arc<dyn Config>);
         let config = self.config.or_else(of_file).ok_or(BuildError::NoConfig)?;
-        let metrics = Arc::new(Metrics::new());
+        let metrics = Arc::new(Metrics::new(self.audit.as_ref().map(AuditLog::lost)));
         let config: Arc<dyn Config> =
             Arc::new(Counted { config, writes: metrics.config_writes.clone() });
         let mut native = self.users.as_ref().map(operations::of_users).unwrap_or_default();

@@ -12,18 +12,23 @@ pub(crate) fn mask_secrets(value: &mut Value) {
     mask(value, |name| SECRET.iter().any(|end| name.ends_with(end)));
 }
 
-/// The same where more than that may be a secret, and nothing is lost by hiding it.
-pub(crate) fn mask_what_may_be_secret(value: &mut Value) {
-    mask(value, |name| PERHAPS_SECRET.iter().any(|part| name.contains(part)));
+/// Whether what a key of this name holds may be a secret. It need not: nothing is lost by hiding it.
+pub(crate) fn may_be_secret(key: &str) -> bool {
+    let name = letters(key);
+    PERHAPS_SECRET.iter().any(|part| name.contains(part))
 }
 
-/// `is_secret` is asked with a key's letters and digits, in lower case.
+/// A key's letters and digits, in lower case.
+fn letters(key: &str) -> String {
+    key.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase()
+}
+
+/// `is_secret` is asked with a key's [`letters`].
 fn mask(value: &mut Value, is_secret: impl Fn(&str) -> bool + Copy) {
     match value {
         Value::Object(object) => {
             for (key, value) in object {
-                let name: String = key.chars().filter(|c| c.is_alphanumeric()).collect();
-                if !value.is_null() && is_secret(&name.to_lowercase()) {
+                if !value.is_null() && is_secret(&letters(key)) {
                     *value = "********".into();
                 } else {
                     mask(value, is_secret);

@@ -157,7 +157,9 @@ impl<S: TakesRoutes> Watcher<S> {
                 true
             }
             Err(error) => {
-                tracing::error!("the servers did not take the routes of the configuration: {error}");
+                tracing::error!(
+                    "the servers did not take the routes of the configuration: {error}"
+                );
                 false
             }
         }
@@ -182,7 +184,10 @@ type Look = (SystemTime, u64, u64);
 async fn look(path: &Path) -> Option<Look> {
     let path: PathBuf = path.to_owned();
     let metadata = tokio::task::spawn_blocking(move || std::fs::metadata(path)).await;
-    metadata.ok()?.ok().and_then(|metadata| Some((metadata.modified().ok()?, metadata.len(), inode(&metadata))))
+    metadata
+        .ok()?
+        .ok()
+        .and_then(|metadata| Some((metadata.modified().ok()?, metadata.len(), inode(&metadata))))
 }
 
 #[cfg(unix)]

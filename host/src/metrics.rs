@@ -37,7 +37,8 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
+    /// `audit_lines_lost` is what the audit log counts, where there is one.
+    pub(crate) fn new(audit_lines_lost: Option<Counter>) -> Self {
         let mut registry = Registry::with_prefix("harper");
         let seconds = Histograms::new_with_constructor(|| Histogram::new(SECONDS));
         let memory = Histograms::new_with_constructor(|| Histogram::new(BYTES));
@@ -59,6 +60,10 @@ impl Metrics {
         registry.register("plugin_host_calls", "Calls to capabilities", host_calls.clone());
         registry.register("peer_requests", "Requests of other nodes", answers.clone());
         registry.register("config_writes", "Writes of the configuration", config_writes.clone());
+        if let Some(lost) = audit_lines_lost {
+            let help = "Lines that could not be written to log/audit.log";
+            registry.register("audit_lines_lost", help, lost);
+        }
         Self { registry, operations, seconds, memory, host_calls, answers, config_writes }
     }
 

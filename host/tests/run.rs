@@ -372,3 +372,39 @@ fn starts_that_cannot_be() {
         "harper-host: the folder /dev/null/node cannot be made: Not a directory (os error 20)"
     );
 }
+
+// covers: http.limits.descriptors
+#[test]
+fn few_files_make_for_few_connections() {
+    let root = tempfile::tempdir().unwrap();
+    let program = with_admin(root.path());
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 100 && exec \"$0\" \"$@\""]).arg(program.get_program());
+    command.args(program.get_args());
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let node = Node::start(command);
+    // More than there are files.
+    let idle: Vec<_> = (0..150).map(|_| node.connect()).collect();
+    for n in 0..3 {
+        let add = format!(
+            r#"{{"operation":"add_user","username":"u{n}","password":"p","role":"reader"}}"#
+        );
+        let reply = ask_by_socket(root.path(), &add);
+        assert!(reply.starts_with("HTTP/1.1 200 "), "{reply}");
+    }
+    drop(idle);
+    let audit = fs::read_to_string(root.path().join("log/audit.log")).unwrap();
+    assert_eq!(audit.lines().count(), 3, "{audit}");
+    node.signal(Signal::TERM);
+    let (code, log) = node.ended();
+    let warning = "operationsApi.network.maxConnections is 1000, but the system's limit on open \
+                   files leaves room for 50: raise it";
+    assert!(code == Some(0) && log.contains(warning), "{log}");
+    assert!(!log.contains("audit log"), "{log}");
+}

@@ -47,7 +47,14 @@ pub(crate) fn measure(rows: &mut Vec<Row>) -> Result<()> {
     )?;
     let floor = Some(Floor::AtMost(3.0));
     let what = "cluster_network, 3 nodes";
-    rows.push(Row::against(what, &ours, "the last server's answer", &theirs, Unit::Microseconds, floor));
+    rows.push(Row::against(
+        what,
+        &ours,
+        "the last server's answer",
+        &theirs,
+        Unit::Microseconds,
+        floor,
+    ));
     runtime.block_on(cluster.stop());
     Ok(())
 }

@@ -145,7 +145,11 @@ impl Nodes {
             for other in &self.nodes {
                 let domain = format!("$JS.{}-leaf.API.INFO", other.name());
                 eventually("each leaf is reached from each", async || {
-                    node.servers.nats.request(&domain, Vec::new().into(), Duration::from_secs(1)).await.is_ok()
+                    node.servers
+                        .nats
+                        .request(&domain, Vec::new().into(), Duration::from_secs(1))
+                        .await
+                        .is_ok()
                 })
                 .await?;
             }

@@ -87,3 +87,30 @@ async fn everything_is_counted_where_it_happens() {
     assert!(!text.contains("evil"), "what a client makes up is no series");
     node.stop().await.unwrap();
 }
+
+/// Its place is taken by what the audit log does not write to.
+#[tokio::test]
+async fn a_lost_line_of_the_audit_log_is_told() {
+    let root = tempfile::tempdir().unwrap();
+    create_if_missing(&root.path().join(FILE_NAME)).unwrap();
+    let users = Users::open(Store::open(root.path()).await.unwrap(), Duration::from_secs(30));
+    users.create_first_super_user("admin", "right").await.unwrap();
+    drop(users);
+    let node = ApiNode::start(root.path()).await.unwrap();
+    let ready = async || ask(node.address, "GET /ready", &[], b"").await.unwrap().status;
+    let lost = async || {
+        let text = read(&node, &[login("admin:right")]).await.body;
+        value(&text, "harper_audit_lines_lost_total")
+    };
+    assert_eq!((ready().await, lost().await), (200, 0.0));
+    let log = root.path().join("log/audit.log");
+    std::fs::remove_file(&log).unwrap();
+    std::fs::create_dir(&log).unwrap();
+    let add = json!({ "operation": "add_user", "username": "eve", "role": "r", "password": "p" });
+    assert_eq!(call(&node, "admin:right", add).await, 200);
+    assert_eq!((ready().await, lost().await), (503, 1.0));
+    std::fs::remove_dir(&log).unwrap();
+    assert_eq!((ready().await, lost().await), (200, 1.0));
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert!(text.ends_with("\"result\":\"lost\",\"lines\":1}\n"), "{text}");
+}

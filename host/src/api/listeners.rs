@@ -25,6 +25,8 @@ use super::{
 
 /// How many connections wait in the kernel until one is accepted.
 pub(super) const BACKLOG: u32 = 1024;
+/// Places that only the Unix socket has: the operator gets in, however many others are there.
+const KEPT_FOR_SOCKET: usize = 8;
 /// When no file descriptor is left, trying again at once would only burn the CPU.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -168,14 +170,14 @@ impl Listeners {
 
     /// The next client, once there is a place for it. The place is taken first: one that is kept
     /// by each listener while nobody comes would be lost to the others.
-    pub(super) async fn next(&self, places: &Arc<Semaphore>) -> (Client, OwnedSemaphorePermit) {
-        let Ok(place) = places.clone().acquire_owned().await else {
-            // It is never closed.
-            return pending().await;
-        };
+    pub(super) async fn next(&self, places: &Places) -> (Client, OwnedSemaphorePermit) {
         loop {
-            match self.accept().await {
-                Ok(client) => return (client, place),
+            let next = tokio::select! {
+                next = self.by_network(&places.shared) => next,
+                next = self.by_socket(places) => next,
+            };
+            match next {
+                Ok(next) => return next,
                 Err(error) => {
                     tracing::warn!(%error, "a connection was not accepted");
                     sleep(ACCEPT_PAUSE).await;
@@ -184,7 +186,11 @@ impl Listeners {
         }
     }
 
-    async fn accept(&self) -> io::Result<Client> {
+    async fn by_network(
+        &self,
+        places: &Arc<Semaphore>,
+    ) -> io::Result<(Client, OwnedSemaphorePermit)> {
+        let place = taken(places).await;
         let http = async {
             let Some(listener) = &self.http else { return pending().await };
             let (stream, peer) = listener.accept().await?;
@@ -195,16 +201,20 @@ impl Listeners {
             let (stream, peer) = listener.accept().await?;
             Ok(Client::Https(stream, peer.ip(), tls.acceptor()))
         };
-        let socket = async {
-            let Some(socket) = &self.socket else { return pending().await };
-            let (stream, user) = socket.accept().await?;
-            Ok(Client::Socket(stream, user))
-        };
-        tokio::select! {
+        let client: io::Result<Client> = tokio::select! {
             client = http => client,
             client = https => client,
-            client = socket => client,
-        }
+        };
+        Ok((client?, place))
+    }
+
+    async fn by_socket(&self, places: &Places) -> io::Result<(Client, OwnedSemaphorePermit)> {
+        let Some(socket) = &self.socket else { return pending().await };
+        let kept = taken(&places.kept).await;
+        let (stream, user) = socket.accept().await?;
+        // Its own places are for when there is no other.
+        let place = places.shared.clone().try_acquire_owned().unwrap_or(kept);
+        Ok((Client::Socket(stream, user), place))
     }
 
     /// Keeps what is shown to clients fresh, for as long as it is polled.
@@ -213,6 +223,28 @@ impl Listeners {
             Some((_, tls)) => tls.keep_fresh().await,
             None => pending().await,
         }
+    }
+}
+
+/// Places for connections.
+pub(super) struct Places {
+    shared: Arc<Semaphore>,
+    kept: Arc<Semaphore>,
+}
+
+impl Places {
+    /// So many, and some more for the Unix socket.
+    pub(super) fn new(connections: usize) -> Places {
+        let places = |number| Arc::new(Semaphore::new(number));
+        Places { shared: places(connections), kept: places(KEPT_FOR_SOCKET) }
+    }
+}
+
+async fn taken(places: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    match places.clone().acquire_owned().await {
+        Ok(place) => place,
+        // It is never closed.
+        Err(_) => pending().await,
     }
 }
 

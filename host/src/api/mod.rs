@@ -17,6 +17,11 @@
 //!   keep the credentials and send them along with what other pages ask for.
 //! - Beyond the cap on connections the next ones wait in the kernel's queue, which is bounded. To
 //!   close them with a 503 would cost what the cap saves, and a client would only try again.
+//!   A few places more are the Unix socket's alone.
+//! - Who closes their side of a connection after a request has gone away, as far as anyone can tell
+//!   before the reply is sent: what only reads ends then, and there is no reply.
+//! - What hyper refuses by itself has no body, as it allows none: a head that is not HTTP (400), or
+//!   is too large (431).
 //! - A connection without a request is closed after the header time limit, kept alive or fresh.
 //! - On the Unix socket nobody logs in, and whoever gets through is super_user: they could read and
 //!   replace the node's files as well. Credentials there are parameters of the operation, such as
@@ -76,7 +81,8 @@ pub struct Config {
     pub allow_plaintext: bool,
     /// The largest request body, in bytes, `operationsApi.network.maxBodySize`.
     pub max_body_size: usize,
-    /// How many connections are served at the same time; the next ones wait.
+    /// How many connections are served at the same time; the next ones wait. The Unix socket has a
+    /// few places beside them.
     pub max_connections: usize,
     /// How long a client may take for a request's head or for the TLS handshake, or be idle between
     /// two requests.

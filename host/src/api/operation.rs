@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    Config, auth,
+    Config,
+    auth::{self, Credentials},
     body::{self, Built, Limits, Memory, Received},
     connection::{Peer, Remote},
     metrics::metrics,
@@ -26,7 +27,7 @@ use super::{
 use crate::{
     Host,
     dispatch::{Caller, Origin},
-    users::Users,
+    users::{LoginFailed, Users},
 };
 
 /// How many of the largest bodies fit into memory at a time, from clients who are logged in...
@@ -98,25 +99,32 @@ impl Api {
             let text = "Content-Type must be application/json";
             return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
         }
-        let (caller, received, in_body) = match peer.remote {
+        let (login, received, in_body) = match peer.remote {
             Remote::User(id) => {
                 let caller = Caller::super_user(user_name(id)).with_origin(Origin::Socket);
                 // A limit that was set too small can be set again.
                 let limits = Limits { size: self.limits.size.max(LEAST_BY_SOCKET), ..self.limits };
-                (caller, self.known.read(body, limits, peer).await?, false)
+                let login = Login { caller, with: None };
+                (login, self.known.read(body, limits, peer).await?, false)
             }
             Remote::Address(address) => {
                 self.login(&head.headers, body, address, peer, event).await?
             }
         };
         let (mut request, lent) = self.built.object(received.bytes).await?;
+        // A body may take its time; who was removed meanwhile is out.
+        let caller = self.still(login).await?;
         if in_body {
             // In their places other operations have parameters of these names.
             request.shift_remove("username");
             request.shift_remove("password");
         }
-        event.operation =
-            request.get("operation").and_then(Value::as_str).map_or_else(String::new, printable);
+        // What a client makes up is theirs, and may be a secret in the wrong place.
+        event.operation = match self.host.operation_of(&request) {
+            Some(name) => name.to_owned(),
+            None if request.contains_key("operation") => "unknown".to_owned(),
+            None => String::new(),
+        };
         let host = self.host.clone();
         let may_change = host.may_change(&request);
         let dispatched = async move {
@@ -140,27 +148,48 @@ impl Api {
         address: IpAddr,
         peer: &Peer,
         event: &mut Event,
-    ) -> Result<(Caller, Received, bool), Refusal> {
+    ) -> Result<(Login, Received, bool), Refusal> {
         if let Some(given) = auth::in_header(headers)? {
-            let caller = self.users.verify(&given.username, &given.password, address).await?;
-            event.user = printable(&caller.username);
-            let generation = self.users.generation();
+            let login = self.verify(given, address, event).await?;
             let received = self.known.read(body, self.limits, peer).await?;
-            // A body may take its time; who was removed meanwhile is out.
-            let caller = match self.users.generation() == generation {
-                true => caller,
-                false => self.users.verify(&given.username, &given.password, address).await?,
-            };
-            return Ok((caller, received, false));
+            return Ok((login, received, false));
         }
         let mut received = self.unknown.read(body, self.limits, peer).await?;
         let (bytes, given) = body::work(received.bytes, auth::in_body).await;
         received.bytes = bytes;
         let given = given.ok_or_else(Refusal::must_login)?;
+        Ok((self.verify(given, address, event).await?, received, true))
+    }
+
+    async fn verify(
+        &self,
+        given: Credentials,
+        address: IpAddr,
+        event: &mut Event,
+    ) -> Result<Login, LoginFailed> {
+        let generation = self.users.generation();
         let caller = self.users.verify(&given.username, &given.password, address).await?;
         event.user = printable(&caller.username);
-        Ok((caller, received, true))
+        Ok(Login { caller, with: Some((given, address, generation)) })
     }
+
+    /// Who has logged in, if they still may.
+    async fn still(&self, login: Login) -> Result<Caller, LoginFailed> {
+        match login.with {
+            Some((given, address, generation)) if self.users.generation() != generation => {
+                self.users.verify(&given.username, &given.password, address).await
+            }
+            _ => Ok(login.caller),
+        }
+    }
+}
+
+/// Someone who has logged in.
+struct Login {
+    caller: Caller,
+    /// With these credentials, from there, when the users were of this generation or a later one;
+    /// none on the socket.
+    with: Option<(Credentials, IpAddr, u64)>,
 }
 
 async fn ready(State(api): State<Arc<Api>>) -> Response {
@@ -169,6 +198,12 @@ async fn ready(State(api): State<Arc<Api>>) -> Response {
     } else {
         let why = "the database takes no writes after its disk has failed: restart the node";
         api.readiness.not_ready("database", why);
+    }
+    if api.host.is_audited().await {
+        api.readiness.ready("audit");
+    } else {
+        let why = "operations cannot be written to the audit log: the node's log has the cause";
+        api.readiness.not_ready("audit", why);
     }
     match api.readiness.check() {
         Ok(()) => reply::success(json!({ "status": "ready" })),

@@ -3,7 +3,7 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::watch,
     task::{JoinError, JoinSet},
     time::{interval, timeout},
 };
@@ -11,7 +11,7 @@ use tokio::{
 use super::{
     Config,
     connection::Connections,
-    listeners::{Addresses, BindError, Listeners},
+    listeners::{Addresses, BindError, Listeners, Places},
     operation::Api,
     ready::Readiness,
 };
@@ -56,7 +56,7 @@ impl Server {
     /// dropped, nothing of it runs any more.
     pub async fn serve(self, shutdown: impl Future) {
         let Server { listeners, config, api, .. } = self;
-        let places = Arc::new(Semaphore::new(config.max_connections));
+        let places = Places::new(config.max_connections);
         let (stop, stopped) = watch::channel(false);
         let serving = Connections::new(&config, api.clone().router(), stopped);
         let mut connections = JoinSet::new();

@@ -2,9 +2,11 @@
 //! line in `log/audit.log`, for the owner alone.
 //!
 //! A line is written when its operation has ended, before the caller has the reply. A host that is
-//! killed in between leaves a change without a line.
+//! killed in between leaves a change without a line. A line that cannot be written fails no operation;
+//! it is counted, the log and `GET /ready` tell of it, and the next line says how many there were.
 
 mod file;
+mod request;
 #[cfg(test)]
 mod tests;
 
@@ -14,15 +16,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use prometheus_client::metrics::counter::Counter;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
 use crate::dispatch::{Caller, Error};
-use crate::json::mask_what_may_be_secret;
+use crate::runtime::Operation;
 use file::AuditFile;
 
-/// A request up to this many bytes stands in its line as a whole.
-const LONGEST_REQUEST: usize = 16 << 10;
 const REFUSALS_A_MINUTE: u32 = 100;
 const MINUTE: Duration = Duration::from_secs(60);
 /// How long a reply waits for its line. A disk that takes longer has other problems.
@@ -65,40 +66,52 @@ impl AuditLog {
         Ok(Self(Arc::new(file), Arc::new(refusals)))
     }
 
+    /// How many lines could not be written.
+    pub(crate) fn lost(&self) -> Counter {
+        self.0.lost.clone()
+    }
+
+    /// Whether operations are written down: the last line could be, or one can be now.
+    pub(crate) async fn is_written(&self) -> bool {
+        let file = self.0.clone();
+        let written = tokio::task::spawn_blocking(move || file.is_written());
+        matches!(timeout(PATIENCE, written).await, Ok(Ok(true)))
+    }
+
     /// Writes that a caller was refused, without what was asked: who may do nothing must not be
     /// able to push out what others did. Beyond so many a minute they are only counted.
     pub(crate) async fn refused(&self, caller: &Caller, operation: &str, error: &Error) {
         let Some(unwritten) = self.1.take() else { return };
-        let mut pending = self.begin(caller, operation, &Value::Null);
-        if let Some(line) = pending.line.as_mut().and_then(Value::as_object_mut) {
-            line.shift_remove("request");
-            if unwritten > 0 {
-                line.insert("refused_before".into(), unwritten.into());
-            }
+        let mut pending = self.pending(caller, operation);
+        if let (Some(line), 1..) = (&mut pending.line, unwritten) {
+            line["refused_before"] = unwritten.into();
         }
         pending.end(&Err(error.clone())).await;
     }
 
     /// Begins to watch an operation.
-    pub(crate) fn begin(&self, caller: &Caller, operation: &str, request: &Value) -> Pending {
-        let size = request.to_string().len();
-        let request = if size > LONGEST_REQUEST {
-            json!({ "bytes": size })
-        } else {
-            let mut request = request.clone();
-            mask_what_may_be_secret(&mut request);
-            request
-        };
+    pub(crate) fn begin(&self, caller: &Caller, operation: &Operation, request: &Value) -> Pending {
+        let mut pending = self.pending(caller, &operation.name);
+        if let Some(line) = &mut pending.line {
+            line["request"] = request::shown(&operation.schema, request);
+        }
+        pending
+    }
+
+    fn pending(&self, caller: &Caller, operation: &str) -> Pending {
         let line = json!({
-            "time": Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string(),
+            "time": now(),
             "user": caller.username,
             "role": caller.role.name(),
             "from": caller.origin.to_string(),
             "operation": operation,
-            "request": request,
         });
         Pending { file: self.0.clone(), started: Instant::now(), line: Some(line) }
     }
+}
+
+fn now() -> String {
+    Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
 /// An operation that has not ended. Dropped before its end, it is written as given up.
@@ -118,7 +131,7 @@ impl Pending {
             Err(error) => error.kind.name().into(),
         };
         if let Err(error) = result {
-            line["error"] = error.message.as_str().into();
+            line["error"] = request::harmless(&error.message).into();
         }
         line["ms"] = (self.started.elapsed().as_millis() as u64).into();
         let file = self.file.clone();

@@ -12,6 +12,12 @@ fn lines(root: &Path, name: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// An operation whose schema names these keys.
+fn operation(name: &str, keys: &[&str]) -> Operation {
+    let keys: serde_json::Map<_, _> = keys.iter().map(|key| ((*key).into(), json!({}))).collect();
+    Operation::new(name, "For tests").with_schema(json!({ "properties": keys }))
+}
+
 fn bob() -> Caller {
     Caller::new("bob", Role::SuperUser).with_origin(Origin::Address([10, 0, 0, 7].into()))
 }
@@ -22,10 +28,11 @@ async fn a_line_says_who_what_when_from_where_and_what_came_of_it() {
     let root = tempfile::tempdir().unwrap();
     let log = AuditLog::open(root.path(), 1 << 20, 3).unwrap();
     let request = json!({ "operation": "x", "list": [{ "password": "hush" }], "y": 1 });
-    log.begin(&bob(), "x", &request).end(&Ok(json!({ "reply": "hush" }))).await;
-    let refused = Err(Error::new(ErrorKind::Forbidden, "no"));
-    log.begin(&Caller::super_user("app"), "x", &json!({})).end(&refused).await;
-    drop(log.begin(&Caller::super_user("app"), "x", &json!({ "a": "b".repeat(LONGEST_REQUEST) })));
+    let x = operation("x", &["list", "y"]);
+    log.begin(&bob(), &x, &request).end(&Ok(json!({ "reply": "hush" }))).await;
+    let refused = Err(Error::new(ErrorKind::Forbidden, "no, u:hush@h"));
+    log.begin(&Caller::super_user("app"), &x, &json!({})).end(&refused).await;
+    drop(log.begin(&Caller::super_user("app"), &x, &json!({ "y": "nats://u:hush@h" })));
 
     let lines = lines(root.path(), "audit.log");
     assert_eq!(lines.len(), 3);
@@ -44,9 +51,9 @@ async fn a_line_says_who_what_when_from_where_and_what_came_of_it() {
         [part(0, "result"), part(1, "result"), part(2, "result")],
         ["ok", "forbidden", "given_up"]
     );
-    assert_eq!([part(0, "error"), part(1, "error")], [Value::Null, json!("no")]);
+    assert_eq!([part(0, "error"), part(1, "error")], [Value::Null, json!("no, ********@h")]);
     assert_eq!(part(1, "from"), "program");
-    assert!(part(2, "request")["bytes"].as_u64() > Some(LONGEST_REQUEST as u64));
+    assert_eq!(part(2, "request"), json!({ "y": "nats://********@h" }));
     let mode =
         |path: &str| fs::metadata(root.path().join(path)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("log"), mode("log/audit.log")), (0o700, 0o600));
@@ -58,7 +65,9 @@ async fn it_is_rotated_by_size_and_the_newest_are_kept() {
     let root = tempfile::tempdir().unwrap();
     let log = AuditLog::open(root.path(), 1, 2).unwrap();
     for n in 0..5 {
-        log.begin(&bob(), &format!("x{n}"), &json!({})).end(&Ok(Value::Null)).await;
+        log.begin(&bob(), &operation(&format!("x{n}"), &[]), &json!({}))
+            .end(&Ok(Value::Null))
+            .await;
     }
     for (name, operation) in [("audit.log", "x4"), ("audit.log.1", "x3"), ("audit.log.2", "x2")] {
         let lines = lines(root.path(), name);
@@ -66,16 +75,18 @@ async fn it_is_rotated_by_size_and_the_newest_are_kept() {
     }
     assert!(!root.path().join("log/audit.log.3").exists());
     let log = AuditLog::open(root.path(), 1, 0).unwrap();
-    log.begin(&bob(), "only", &json!({})).end(&Ok(Value::Null)).await;
+    log.begin(&bob(), &operation("only", &[]), &json!({})).end(&Ok(Value::Null)).await;
     assert_eq!(lines(root.path(), "audit.log").len(), 1);
 }
 
+// covers: audit.lost
 #[tokio::test]
 async fn what_happens_to_the_file_meanwhile() {
     let root = tempfile::tempdir().unwrap();
     let file = root.path().join("log/audit.log");
     let log = AuditLog::open(root.path(), 1 << 20, 2).unwrap();
-    let write = || log.begin(&bob(), "x", &json!({})).end(&Ok(Value::Null));
+    let x = operation("x", &[]);
+    let write = || log.begin(&bob(), &x, &json!({})).end(&Ok(Value::Null));
     write().await;
     // Half a line, as a full disk leaves it.
     fs::write(&file, &fs::read(&file).unwrap()[..20]).unwrap();
@@ -83,6 +94,12 @@ async fn what_happens_to_the_file_meanwhile() {
     let text = fs::read_to_string(&file).unwrap();
     assert_eq!(text.lines().count(), 2, "{text}");
     assert!(serde_json::from_str::<Value>(text.lines().last().unwrap()).is_ok());
+    // Its folder removed.
+    fs::remove_dir_all(root.path().join("log")).unwrap();
+    write().await;
+    assert_eq!(lines(root.path(), "audit.log").len(), 1);
+    let mode = fs::metadata(root.path().join("log")).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode, log.lost().get()), (0o700, 0));
     // Moved away, as logrotate does.
     fs::rename(&file, root.path().join("moved")).unwrap();
     write().await;
@@ -93,7 +110,17 @@ async fn what_happens_to_the_file_meanwhile() {
     let before = fs::read(root.path().join("moved")).unwrap();
     write().await;
     assert_eq!(fs::read(root.path().join("moved")).unwrap(), before);
+    write().await;
+    assert!(log.lost().get() == 2 && !log.is_written().await, "it is told");
+    assert_eq!(log.lost().get(), 2, "to ask loses nothing");
     assert!(AuditLog::open(root.path(), 1, 1).is_err(), "a start says so");
+    fs::remove_file(&file).unwrap();
+    assert!(log.is_written().await && log.is_written().await);
+    write().await;
+    let lines = lines(root.path(), "audit.log");
+    let (told, next) = (&lines[0], &lines[1]);
+    assert_eq!((&told["result"], &told["lines"], lines.len()), (&json!("lost"), &json!(2), 2));
+    assert_eq!(next["result"], "ok");
 }
 
 // covers: audit.refused
@@ -123,7 +150,8 @@ async fn nothing_of_a_line_is_a_secret_or_moves_a_cursor() {
         "authorization": "hush", "private_key": "hush", "tls_privateKey": "hush",
         "x": { "client-secret": "hush" }, "shown": "a\u{9b}b\u{202e}c\nd\u{7f}",
     });
-    log.begin(&bob(), "x", &request).end(&Ok(Value::Null)).await;
+    let keys: Vec<_> = request.as_object().unwrap().keys().map(String::as_str).collect();
+    log.begin(&bob(), &operation("x", &keys), &request).end(&Ok(Value::Null)).await;
     let text = fs::read_to_string(root.path().join("log/audit.log")).unwrap();
     assert!(!text.contains("hush"), "{text}");
     assert!(text.contains(r"a\u009bb\u202ec\nd\u007f"), "{text}");

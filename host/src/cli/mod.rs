@@ -24,6 +24,7 @@ mod client;
 mod cluster;
 mod confirm;
 mod description;
+mod descriptors;
 mod help;
 mod log;
 mod login;

@@ -3,6 +3,7 @@
 use std::io::{BufRead, IsTerminal, Read, Write, stderr, stdin};
 
 use anyhow::{Context, Result, bail};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
 /// No password is longer.
@@ -11,6 +12,25 @@ const LONGEST: u64 = 64 << 10;
 /// Whether there is somebody to ask.
 pub(super) fn can_ask() -> bool {
     stdin().is_terminal() && stderr().is_terminal()
+}
+
+/// How the terminal was set, to be set again when a question for a password is not waited for: it
+/// would show nothing of what is typed any more.
+pub(super) struct Terminal(Option<Termios>);
+
+impl Terminal {
+    /// As it is set now; nothing where there is none.
+    pub(super) fn now() -> Self {
+        Self(tcgetattr(stdin()).ok())
+    }
+
+    /// Sets it again, and ends the line of the question.
+    pub(super) fn restore(&self) {
+        if let Some(before) = &self.0 {
+            let _ = tcsetattr(stdin(), OptionalActions::Now, before);
+            let _ = writeln!(stderr());
+        }
+    }
 }
 
 /// A line from the terminal, trimmed; empty when the terminal is closed.

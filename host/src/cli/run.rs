@@ -7,18 +7,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow, bail};
-use harper_host::{Host, ThisNode};
 use harper_host::api::{self, Server};
 use harper_host::audit::AuditLog;
 use harper_host::config::{self, ConfigFile, Overrides, Settings};
 use harper_host::store::Store;
 use harper_host::users::{Users, check_username};
+use harper_host::{Host, ThisNode};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use zeroize::Zeroizing;
 
-use super::target::{Root, variable};
 use super::cluster::Servers;
-use super::{log, prompt};
+use super::target::{Root, variable};
+use super::{descriptors, log, prompt};
 
 const USERNAME: &str = "HDB_ADMIN_USERNAME";
 const PASSWORD: &str = "HDB_ADMIN_PASSWORD";
@@ -90,7 +90,9 @@ async fn serve(root: &Path, file: ConfigFile, settings: Settings) -> Result<()> 
     let store = Store::open(root).await?;
     let users = Users::open(store.clone(), settings.cache_ttl);
     if !users.has_super_user().await? {
-        let (username, password) = first_super_user()?;
+        let Some((username, password)) = asked(&mut stop).await? else {
+            bail!("stopped: there is no super_user yet");
+        };
         users.create_first_super_user(&username, &password).await?;
         tracing::info!(username, "the first super_user was made");
     } else if variable(PASSWORD).is_some() {
@@ -114,7 +116,8 @@ async fn serve(root: &Path, file: ConfigFile, settings: Settings) -> Result<()> 
         host = host.servers(servers.nats().clone());
     }
     let host = host.build().await?;
-    let config = api::Config::from(&settings).in_folder(root);
+    let max_connections = descriptors::connections(settings.max_connections);
+    let config = api::Config { max_connections, ..api::Config::from(&settings) }.in_folder(root);
     let server = Server::bind(config, host.clone(), users).await?;
     let addresses = server.addresses();
     if let Some(address) = addresses.https.or(addresses.http) {
@@ -187,6 +190,20 @@ impl StopSignals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+/// The first super_user, unless the node is told to stop before the answers are there. Whoever asks
+/// waits for the terminal, so a thread of its own does.
+async fn asked(stop: &mut StopSignals) -> Result<Option<(String, Zeroizing<String>)>> {
+    let terminal = prompt::Terminal::now();
+    tokio::select! {
+        biased;
+        () = stop.wait() => {
+            terminal.restore();
+            Ok(None)
+        }
+        answers = tokio::task::spawn_blocking(first_super_user) => answers?.map(Some),
     }
 }
 

@@ -111,21 +111,26 @@ impl Contents {
 }
 
 impl State {
-    pub(super) fn at(&self, path: &KeyPath) -> &Value {
+    /// What stands at a path; nothing where a value stands in the way.
+    pub(super) fn at(&self, path: &KeyPath) -> Option<&Value> {
         at(&self.json, path)
     }
 
     /// What it says with changes: itself, when that is nothing new; and nothing where a value stands
     /// in the way of a key below it.
     pub(super) fn with(self: &Arc<Self>, changes: &[Change]) -> Option<Arc<Self>> {
-        if changes.iter().all(|change| is_same(self.at(&change.path), &change.value)) {
+        let is_there = |json: &Value, change: &Change| {
+            at(json, &change.path).is_some_and(|value| is_same(value, &change.value))
+        };
+        if changes.iter().all(|change| is_there(&self.json, change)) {
             return Some(self.clone());
         }
         let mut json = Value::clone(&self.json);
-        for Change { path, value } in changes {
-            if is_same(at(&json, path), value) {
+        for change in changes {
+            if is_there(&json, change) {
                 continue;
             }
+            let Change { path, value } = change;
             let mut place = &mut json;
             for key in path.keys() {
                 if place.is_null() {
@@ -143,9 +148,14 @@ impl State {
     }
 }
 
-/// What stands at a path; null when nothing does.
-fn at<'v>(json: &'v Value, path: &KeyPath) -> &'v Value {
-    path.keys().fold(json, |value, key| value.get(key).unwrap_or(&Value::Null))
+/// What stands at a path: null when nothing does, and nothing where a parent is something else than a
+/// mapping.
+fn at<'v>(json: &'v Value, path: &KeyPath) -> Option<&'v Value> {
+    path.keys().try_fold(json, |value, key| match value {
+        Value::Object(mapping) => Some(mapping.get(key).unwrap_or(&Value::Null)),
+        Value::Null => Some(value),
+        _ => None,
+    })
 }
 
 /// Whether a change is made sooner here than elsewhere.

@@ -104,10 +104,8 @@ impl Config for ConfigFile {
         let inner = self.inner.clone();
         Box::pin(async move {
             match inner.look() {
-                Some(contents) => Ok(inner.snapshot(&contents.state, &paths)),
-                None => {
-                    off_the_runtime(move || Ok(inner.snapshot(&inner.read()?.state, &paths))).await
-                }
+                Some(contents) => Ok(inner.snapshot(&contents.state, &paths)?),
+                None => off_the_runtime(move || inner.snapshot(&inner.read()?.state, &paths)).await,
             }
         })
     }
@@ -122,8 +120,8 @@ impl Config for ConfigFile {
                 return Ok((self.get(paths).await?, None));
             };
             let snapshot = match state.is_small {
-                true => inner.snapshot(&state, &paths),
-                false => off_the_runtime(move || Ok(inner.snapshot(&state, &paths))).await?,
+                true => inner.snapshot(&state, &paths)?,
+                false => off_the_runtime(move || inner.snapshot(&state, &paths)).await?,
             };
             Ok((snapshot, Some(Box::pin(end.wait()) as Durable)))
         })
@@ -214,12 +212,19 @@ impl Inner {
         last.as_ref().filter(|last| last.text().as_bytes() == bytes).cloned()
     }
 
-    fn snapshot(&self, state: &State, paths: &[KeyPath]) -> Snapshot {
+    fn snapshot(&self, state: &State, paths: &[KeyPath]) -> Result<Snapshot, FileError> {
         let value = |path: &KeyPath| match self.overrides.get(path) {
-            Some(value) => value.clone(),
-            None => state.at(path).clone(),
+            Some(value) => Ok(value.clone()),
+            None => state.at(path).cloned().ok_or_else(|| self.no_mapping(path)),
         };
-        Snapshot { revision: state.revision.clone(), values: paths.iter().map(value).collect() }
+        let values = paths.iter().map(value).collect::<Result<_, _>>()?;
+        Ok(Snapshot { revision: state.revision.clone(), values })
+    }
+
+    /// Why nothing can stand at a path, as whoever writes it is told.
+    fn no_mapping(&self, path: &KeyPath) -> FileError {
+        let change = Change { path: path.clone(), value: Value::Bool(true) };
+        self.refusal(&[change]).unwrap_or(FileError::Conflict)
     }
 
     fn pending(&self) -> Option<Base> {

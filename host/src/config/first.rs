@@ -1,24 +1,32 @@
 //! The file of a node's first start: every key with its default, and a comment on each.
 
 use std::fs;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
+use super::replace::remove_left_overs;
 use super::settings::SETTINGS;
+
+/// How its name begins until it is whole. Not as that of a later version: who writes one may be at
+/// work.
+const NEW: &str = ".harperdb-config.yaml.first-";
 
 /// Writes the first configuration file, readable by this user alone, unless there is a file
 /// already. Returns whether it did.
 pub fn create_if_missing(path: &Path) -> io::Result<bool> {
+    let folder = path.parent().unwrap_or(Path::new("."));
     if fs::symlink_metadata(path).is_ok() {
+        // Nobody else needs one now.
+        remove_left_overs(folder, NEW);
         return Ok(false);
     }
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    let mut file = tempfile::Builder::new().prefix(NEW).tempfile_in(folder)?;
     file.write_all(first_file().as_bytes())?;
     file.as_file().sync_all()?;
     match file.persist_noclobber(path) {
         Ok(_) => Ok(true),
-        Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        // Another start was first. It may have removed this file.
+        Err(_) if fs::symlink_metadata(path).is_ok() => Ok(false),
         Err(error) => Err(error.error),
     }
 }
@@ -79,9 +87,12 @@ mod tests {
     fn a_file_that_is_there_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("harperdb-config.yaml");
+        // What a start that was killed has left.
+        fs::write(folder.path().join(".harperdb-config.yaml.first-x"), "half of it").unwrap();
         assert!(create_if_missing(&path).unwrap());
         fs::write(&path, "mine: true\n").unwrap();
         assert!(!create_if_missing(&path).unwrap());
         assert_eq!(fs::read_to_string(&path).unwrap(), "mine: true\n");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

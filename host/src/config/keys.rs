@@ -34,6 +34,18 @@ pub(crate) fn named(name: &str) -> Named {
     }
 }
 
+/// Whether a request may set a key by this name; sooner known than what was meant by another one.
+pub(crate) fn is_key(name: &str) -> bool {
+    let is_same = |(of_path, of_name): (u8, u8)| {
+        of_path.eq_ignore_ascii_case(&of_name) || of_path == b'.' && of_name == b'_'
+    };
+    SETTINGS.iter().any(|Setting { path, kind, .. }| {
+        path.len() == name.len()
+            && *kind != Kind::Routes
+            && path.bytes().zip(name.bytes()).all(is_same)
+    })
+}
+
 /// Keys of the document that this host does not know, each perhaps with the one that was meant.
 pub(super) fn unknown(document: &Value) -> Vec<(String, Option<String>)> {
     let mut found = Vec::new();
@@ -93,7 +105,10 @@ mod tests {
         for name in
             ["logging_level", "LOGGING_LEVEL", "logging.level", "operationsapi_network_port"]
         {
-            assert!(matches!(named(name), Named::Key(_)), "{name}");
+            assert!(matches!(named(name), Named::Key(_)) && is_key(name), "{name}");
+        }
+        for name in ["clustering_leafServer_network_routes", "logging-level", "logging_leve", ""] {
+            assert!(!is_key(name), "{name}");
         }
         assert!(matches!(named("clustering_leafServer_network_routes"), Named::Routes));
         let meant = |name| match named(name) {

@@ -19,7 +19,8 @@ pub use first::create_if_missing;
 pub use overrides::{OverrideError, Overrides};
 pub use settings::{Clustering, ClusteringTls, Listen, LogLevel, Settings, SettingsError, Streams};
 
-pub(crate) use keys::{Named, named};
+pub(crate) use keys::{Named, is_key, named};
+pub(crate) use replace::remove_left_overs;
 
 /// The file's name in a node's folder.
 pub const FILE_NAME: &str = "harperdb-config.yaml";

@@ -44,10 +44,13 @@ impl Overrides {
             else {
                 continue;
             };
+            if text.is_empty() {
+                continue;
+            }
             if setting.kind == Kind::Routes {
                 return Err(OverrideError::Routes { variable, key: setting.path });
             }
-            if let (false, Ok(path)) = (text.is_empty(), setting.path.parse()) {
+            if let Ok(path) = setting.path.parse() {
                 values.insert(path, (variable, scalar(&text)));
             }
         }
@@ -124,6 +127,7 @@ mod tests {
         {
             let error = overrides(name, "[]").unwrap_err().to_string();
             assert!(error.starts_with(&format!("{name} is set, but 'clustering.")), "{error}");
+            assert!(overrides(name, "").is_ok(), "an empty one counts as none");
         }
     }
 }

@@ -70,6 +70,7 @@ fn swap(path: &Path, before: &str, after: &str, deadline: Instant) -> Result<Pat
     }
     let metadata = fs::metadata(&target).map_err(write)?;
     let prefix = temporary_prefix(&target);
+    // The lock is held.
     remove_left_overs(folder, &prefix);
     let temporary = temporary_file(folder, &prefix, &metadata, after).map_err(write)?;
     // Again, after all that takes time: an editor knows no lock.
@@ -153,8 +154,8 @@ fn temporary_file(
     Ok(temporary)
 }
 
-/// Removes what a writer left that was killed. The lock is held, so nobody is at work on one.
-fn remove_left_overs(folder: &Path, prefix: &str) {
+/// Removes what a writer left that was killed. Call it when nobody can be at work on one.
+pub(crate) fn remove_left_overs(folder: &Path, prefix: &str) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(prefix) {
             // It only takes room: the next writer tries again.

@@ -134,9 +134,18 @@ impl Dispatch {
         self.operations.values().map(|entry| &entry.operation)
     }
 
+    pub(crate) fn audit(&self) -> Option<&AuditLog> {
+        self.audit.as_ref()
+    }
+
     pub(crate) fn may_change(&self, request: &Map<String, Value>) -> bool {
-        let name = request.get("operation").and_then(Value::as_str).unwrap_or_default();
+        let name = self.name_of(request).unwrap_or_default();
         self.operations.get(name).is_none_or(|entry| entry.operation.changes)
+    }
+
+    pub(crate) fn name_of(&self, request: &Map<String, Value>) -> Option<&str> {
+        let name = request.get("operation").and_then(Value::as_str)?;
+        self.operations.get_key_value(name).map(|(name, _)| &**name)
     }
 
     pub(crate) async fn dispatch(&self, caller: &Caller, request: Value) -> Result<Value, Error> {
@@ -157,7 +166,7 @@ impl Dispatch {
             return Err(refused);
         }
         let audit = self.audit.as_ref().filter(|_| entry.operation.changes);
-        let audit = audit.map(|audit| audit.begin(caller, name, &request));
+        let audit = audit.map(|audit| audit.begin(caller, &entry.operation, &request));
         let result = self.perform(entry, name, caller, request).await;
         if let Some(audit) = audit {
             audit.end(&result).await;

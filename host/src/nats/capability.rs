@@ -145,16 +145,17 @@ impl Nats {
         request: Vec<u8>,
         timeout: Duration,
     ) -> Result<T, JetStreamError> {
-        let reply = self.request(subject, request.into(), timeout).await.map_err(|error| match error {
-            RequestError::NoResponders => {
-                JetStreamError::Unavailable("The domain's node cannot be reached".into())
-            }
-            RequestError::Timeout(_) => JetStreamError::Timeout,
-            RequestError::Unavailable(_) => JetStreamError::Unavailable(error.to_string()),
-            RequestError::TooLarge | RequestError::Subject => {
-                JetStreamError::Other(error.to_string())
-            }
-        })?;
+        let reply =
+            self.request(subject, request.into(), timeout).await.map_err(|error| match error {
+                RequestError::NoResponders => {
+                    JetStreamError::Unavailable("The domain's node cannot be reached".into())
+                }
+                RequestError::Timeout(_) => JetStreamError::Timeout,
+                RequestError::Unavailable(_) => JetStreamError::Unavailable(error.to_string()),
+                RequestError::TooLarge | RequestError::Subject => {
+                    JetStreamError::Other(error.to_string())
+                }
+            })?;
         match serde_json::from_slice(&reply) {
             Ok(Reply::Done(done)) => Ok(done),
             Ok(Reply::Refused { error }) => Err(match error.err_code {

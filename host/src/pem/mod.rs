@@ -16,7 +16,7 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 pub(crate) use details::{Details, expires, fingerprint};
 pub(crate) use make::{fresh_serial, is_dns_name, machine_name, set_validity};
 pub(crate) use read::{NotAKey, certificates, private_key, read};
-pub(crate) use write::{make_private, write_whole};
+pub(crate) use write::{keep_private, make_private, write_whole};
 
 /// ring, and no other, whatever else in the program is built with.
 pub(crate) fn provider() -> Arc<CryptoProvider> {

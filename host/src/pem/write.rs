@@ -7,11 +7,15 @@ use std::{
     path::Path,
 };
 
-/// Makes the folder for its owner alone. One that a hand or a backup has opened to others is closed
-/// again.
+/// Makes the folder for its owner alone.
 pub(crate) fn make_private(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    fs::set_permissions(folder, Permissions::from_mode(0o700))
+    keep_private(folder, 0o700)
+}
+
+/// What a hand or a backup has opened to others is closed again.
+pub(crate) fn keep_private(path: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
 /// Writes the whole file or none, for this user alone, to outlive a power failure. What a process

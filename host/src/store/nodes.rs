@@ -3,9 +3,7 @@
 
 use std::ops::Bound;
 
-use redb::{
-    AccessGuard, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction,
-};
+use redb::{AccessGuard, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

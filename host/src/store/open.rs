@@ -7,7 +7,8 @@ use std::{
 };
 
 use redb::{
-    Builder, Database, DatabaseError, ReadableTable, TableDefinition, backends::FileBackend,
+    Builder, Database, DatabaseError, ReadableTable, TableDefinition, WriteTransaction,
+    backends::FileBackend,
 };
 
 use super::{Store, nodes, users};
@@ -16,6 +17,8 @@ pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("sy
 const SCHEMA_VERSION: &str = "schema_version";
 /// What this version of the host reads and writes. 2 has nodes, 1 had users alone.
 const SCHEMA: u64 = 2;
+/// How a file's name begins until it is whole.
+const NEW: &str = ".harper.redb.new-";
 /// redb's default is 1 GiB, more than the rest of the host.
 const CACHE_BYTES: usize = 64 << 20;
 
@@ -47,7 +50,16 @@ pub enum OpenError {
         /// Its version.
         found: u64,
     },
-    /// The file holds data but no version that this release knows of.
+    /// The file is empty: something has cut off all that it held. A new node would have no file.
+    #[error(
+        "{} is empty, and the users that it held are gone: put a copy of it there; without one, \
+         remove it to begin as a new node", path.display()
+    )]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file has no version that this release knows of.
     #[error("{} was not written by harper-host", path.display())]
     Foreign {
         /// The file.
@@ -88,7 +100,10 @@ fn open(folder: &Path, path: &Path) -> Result<Store, OpenError> {
         // The file's own fsync does not cover its name.
         File::open(folder).and_then(|f| f.sync_all()).map_err(failed(folder))?;
     }
-    let file = make_file(path).map_err(failed(path))?;
+    let file = open_file(path).map_err(failed(path))?;
+    if file.metadata().map_err(failed(path))?.len() == 0 {
+        return Err(OpenError::Empty { path: path.into() });
+    }
     let database = match database(file) {
         Ok(database) => database,
         Err(DatabaseError::DatabaseAlreadyOpen) => {
@@ -97,7 +112,11 @@ fn open(folder: &Path, path: &Path) -> Result<Store, OpenError> {
         Err(e) => return Err(broken(path)(e)),
     };
     match prepare(&database).map_err(broken(path))? {
-        Some(SCHEMA) => Ok(Store::new(database)),
+        Some(SCHEMA) => {
+            // Nobody else needs one now: the database is there, and it is ours.
+            crate::config::remove_left_overs(folder, NEW);
+            Ok(Store::new(database))
+        }
         Some(found) if found > SCHEMA => Err(OpenError::Newer { path: path.into(), found }),
         _ => Err(OpenError::Foreign { path: path.into() }),
     }
@@ -111,40 +130,46 @@ fn database(file: File) -> Result<Database, DatabaseError> {
 /// that no later start can read.
 fn create(folder: &Path, path: &Path) -> Result<(), OpenError> {
     let failed = |source| OpenError::File { path: path.to_path_buf(), source };
-    let new = tempfile::Builder::new().prefix(".harper.redb.new-").tempfile_in(folder);
+    let new = tempfile::Builder::new().prefix(NEW).tempfile_in(folder);
     let new = new.map_err(failed)?;
     let file = new.as_file().try_clone().map_err(failed)?;
     let database = database(file).map_err(broken(path))?;
-    prepare(&database).map_err(broken(path))?;
+    begin(&database).map_err(broken(path))?;
     drop(database);
     match new.persist_noclobber(path) {
-        // Another process was first: its file is opened, or found in use.
-        Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(failed(error.error))
-        }
+        // Where another process was first, its file is opened, or found in use. It may have removed
+        // this one.
+        Err(error) if !path.exists() => Err(failed(error.error)),
         _ => Ok(()),
     }
 }
 
-/// The file's version. An empty or an older file gets ours, and its tables in the same transaction,
-/// so that reads find them.
+/// The file's version. An older file gets ours, and its tables in the same transaction, so that
+/// reads find them.
 fn prepare(database: &Database) -> Result<Option<u64>, redb::Error> {
     let transaction = database.begin_write()?;
-    if transaction.list_tables()?.next().is_some() {
-        if !transaction.list_tables()?.any(|t| redb::TableHandle::name(&t) == "system.meta") {
-            return Ok(None);
-        }
-        let found = transaction.open_table(META)?.get(SCHEMA_VERSION)?.map(|v| v.value());
-        if !matches!(found, Some(1..SCHEMA)) {
-            return Ok(found);
-        }
+    if !transaction.list_tables()?.any(|t| redb::TableHandle::name(&t) == "system.meta") {
+        return Ok(None);
     }
+    let found = transaction.open_table(META)?.get(SCHEMA_VERSION)?.map(|v| v.value());
+    if !matches!(found, Some(1..SCHEMA)) {
+        return Ok(found);
+    }
+    bring_up_to_date(transaction)?;
+    Ok(Some(SCHEMA))
+}
+
+/// What a new file holds.
+fn begin(database: &Database) -> Result<(), redb::Error> {
+    bring_up_to_date(database.begin_write()?)
+}
+
+fn bring_up_to_date(transaction: WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(META)?.insert(SCHEMA_VERSION, SCHEMA)?;
     transaction.open_table(users::TABLE)?;
     transaction.open_table(nodes::OWN)?;
     transaction.open_table(nodes::TABLE)?;
-    transaction.commit()?;
-    Ok(Some(SCHEMA))
+    Ok(transaction.commit()?)
 }
 
 fn broken<E: Into<redb::Error>>(path: &Path) -> impl FnOnce(E) -> OpenError {
@@ -161,11 +186,9 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     keep_private(folder, 0o700)
 }
 
-fn make_file(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+/// A file too.
+fn open_file(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
     keep_private(path, 0o600)?;
     Ok(file)
 }

@@ -26,7 +26,8 @@ impl Tables for Store {
         Box::pin(async move {
             is_there(&table)?;
             let nodes = self.nodes_after(after, ROWS_OF_A_PAGE + 1).await?;
-            let mut rows: Vec<_> = nodes.into_iter().map(|(key, record)| row(key, record)).collect();
+            let mut rows: Vec<_> =
+                nodes.into_iter().map(|(key, record)| row(key, record)).collect();
             let is_last = rows.len() <= ROWS_OF_A_PAGE;
             rows.truncate(ROWS_OF_A_PAGE);
             let next = rows.last().filter(|_| !is_last).map(|row| row.key.clone());

@@ -142,6 +142,55 @@ async fn a_file_of_a_later_release_or_of_another_program_is_refused() {
     assert!(refusal(root.path()).await.contains("cannot be read"));
 }
 
+/// As a full disk or a restore that was broken off leaves it: not taken for a new node.
+// covers: http.auth.empty-database
+#[tokio::test]
+async fn an_empty_file_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    drop(Store::open(root.path()).await.unwrap());
+    let file = root.path().join("database/harper.redb");
+    fs::write(&file, "").unwrap();
+    assert!(refusal(root.path()).await.contains("is empty, and the users that it held are gone"));
+    assert_eq!(fs::metadata(&file).unwrap().len(), 0);
+    drop(Database::create(&file).unwrap());
+    assert!(refusal(root.path()).await.ends_with("was not written by harper-host"));
+    fs::remove_file(&file).unwrap();
+    drop(Store::open(root.path()).await.unwrap());
+}
+
+#[tokio::test]
+async fn what_a_start_that_was_killed_has_left_is_removed() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("database");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join(".harper.redb.new-x"), "half of it").unwrap();
+    fs::write(folder.join("mine"), "").unwrap();
+    for _ in 0..2 {
+        drop(Store::open(root.path()).await.unwrap());
+        let names = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        assert_eq!(names, ["harper.redb", "mine"]);
+    }
+}
+
+/// Each removes what the other leaves, and neither stumbles over that.
+#[test]
+fn of_two_first_starts_at_once_one_is_told_that_the_other_has_it() {
+    for _ in 0..20 {
+        let root = tempfile::tempdir().unwrap();
+        let open = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(Store::open(root.path()))
+        };
+        let both = std::thread::scope(|scope| {
+            [scope.spawn(open), scope.spawn(open)].map(|start| start.join().unwrap())
+        });
+        let [one, other] = both.each_ref().map(Result::is_ok);
+        assert!(one != other, "{:?}", both.map(|opened| opened.err().map(|e| e.to_string())));
+    }
+}
+
 /// As the first release left it: users, and nothing of nodes.
 #[tokio::test]
 async fn a_file_of_an_earlier_release_is_brought_up_to_date() {

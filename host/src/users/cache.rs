@@ -37,8 +37,9 @@ pub(super) struct Cache {
 
 /// What is known of one name and password.
 pub(super) struct Known {
+    hash: Hash,
     username: String,
-    /// They were right when last checked, and the user has not changed since: no guess.
+    /// They were right when last looked at, and the user has not changed since: no guess.
     pub(super) trusted: bool,
     /// Unset while they are being checked.
     pub(super) answer: OnceCell<Answer>,
@@ -65,16 +66,17 @@ impl Cache {
         let now = Instant::now();
         let mut entries = self.entries();
         if entries.len() >= CAPACITY {
-            entries.retain(|_, known| known.is_worth_keeping(now));
+            make_room(&mut entries, now);
         }
         let full = entries.len() >= CAPACITY;
         let fresh = |trusted| {
-            Arc::new(Known { username: username.to_owned(), trusted, answer: OnceCell::new() })
+            let (username, answer) = (username.to_owned(), OnceCell::new());
+            Arc::new(Known { hash, username, trusted, answer })
         };
         match entries.entry(hash) {
             Entry::Occupied(mut found) => {
-                if let Some(answer) = found.get().answer.get().filter(|a| a.until <= now) {
-                    let trusted = answer.login.is_ok();
+                if found.get().answer.get().is_some_and(|answer| answer.until <= now) {
+                    let trusted = found.get().is_trusted();
                     found.insert(fresh(trusted));
                 }
                 found.get().clone()
@@ -84,7 +86,7 @@ impl Cache {
         }
     }
 
-    /// An answer to keep from now on.
+    /// An answer, from now on. It holds for those alone who wait for it when nobody has looked.
     pub(super) fn answer(&self, login: Result<Caller, LoginFailed>) -> Answer {
         let ttl = match login {
             Ok(_) | Err(LoginFailed::Credentials) => self.ttl,
@@ -93,9 +95,15 @@ impl Cache {
         Answer { login, until: Instant::now() + ttl }
     }
 
-    /// An answer for those who wait for it only.
-    pub(super) fn passing(&self, login: Result<Caller, LoginFailed>) -> Answer {
-        Answer { login, until: Instant::now() }
+    /// Keeps nothing of strangers whom nobody has looked at: they must not take the place of others.
+    pub(super) fn settle(&self, known: &Arc<Known>) {
+        if known.was_looked_at() || known.trusted {
+            return;
+        }
+        let mut entries = self.entries();
+        if entries.get(&known.hash).is_some_and(|found| Arc::ptr_eq(found, known)) {
+            entries.remove(&known.hash);
+        }
     }
 
     /// Drops everything about a user.
@@ -120,12 +128,40 @@ impl Cache {
 }
 
 impl Known {
-    /// When it is full: right credentials that still hold, and checks that someone waits for.
-    fn is_worth_keeping(self: &Arc<Self>, now: Instant) -> bool {
-        match self.answer.get() {
-            Some(answer) => answer.login.is_ok() && answer.until > now,
-            None => Arc::strong_count(self) > 1,
+    fn was_looked_at(&self) -> bool {
+        use LoginFailed::{Busy, Internal};
+        !matches!(self.answer.get(), Some(Answer { login: Err(Busy | Internal), .. }))
+    }
+
+    /// Whether they are no guess the next time.
+    fn is_trusted(&self) -> bool {
+        match self.answer.get().map(|answer| &answer.login) {
+            Some(Ok(_)) => true,
+            Some(Err(LoginFailed::Credentials)) => false,
+            Some(Err(_)) | None => self.trusted,
         }
+    }
+
+    /// Since when right credentials do not hold any more; none for those that still do, and for
+    /// checks that someone waits for.
+    fn idle_since(&self, now: Instant) -> Option<Instant> {
+        self.answer.get().map(|answer| answer.until).filter(|until| *until <= now)
+    }
+}
+
+/// Who was right once is trusted for as long as there is room. When it is full, all else goes first,
+/// but for checks that someone waits for; then of those that do not hold any more the older half.
+fn make_room(entries: &mut HashMap<Hash, Arc<Known>>, now: Instant) {
+    let is_awaited =
+        |known: &Arc<Known>| !known.answer.initialized() && Arc::strong_count(known) > 1;
+    entries.retain(|_, known| known.is_trusted() || is_awaited(known));
+    if entries.len() < CAPACITY {
+        return;
+    }
+    let mut idle: Vec<_> = entries.values().filter_map(|known| known.idle_since(now)).collect();
+    idle.sort_unstable();
+    if let Some(middle) = idle.get(idle.len() / 2) {
+        entries.retain(|_, known| known.idle_since(now).is_none_or(|since| since > *middle));
     }
 }
 
@@ -165,5 +201,37 @@ mod tests {
             keep(&name, caller(&name));
         }
         assert!(cache.entries().len() <= CAPACITY);
+        tokio::time::advance(Duration::from_secs(31)).await;
+        keep("ann", caller("ann"));
+        assert!(cache.entry(HERE, "ann", "x").answer.initialized(), "the idle ones make room");
+    }
+
+    // covers: http.auth.trust-kept
+    #[tokio::test(start_paused = true)]
+    async fn refused_attempts_take_the_trust_from_nobody() {
+        let cache = Cache::new(Duration::from_secs(30));
+        let answer = |name: &str, login| {
+            let known = cache.entry(HERE, name, "x");
+            let _ = known.answer.set(cache.answer(login));
+            cache.settle(&known);
+        };
+        answer("bob", caller("bob"));
+        tokio::time::advance(Duration::from_secs(31)).await;
+        for n in 0..2 * CAPACITY {
+            answer(&n.to_string(), Err(LoginFailed::Busy));
+        }
+        assert_eq!(cache.entries().len(), 1, "what nobody has looked at is not kept");
+        for n in 0..2 * CAPACITY {
+            answer(&n.to_string(), Err(LoginFailed::Credentials));
+        }
+        // Nor does it lose the trust when it finds no place in the queue itself.
+        for login in [Err(LoginFailed::Busy), Err(LoginFailed::Internal), caller("bob")] {
+            assert!(cache.entry(HERE, "bob", "x").trusted);
+            answer("bob", login);
+        }
+        tokio::time::advance(Duration::from_secs(31)).await;
+        answer("bob", Err(LoginFailed::Credentials));
+        tokio::time::advance(Duration::from_secs(31)).await;
+        assert!(!cache.entry(HERE, "bob", "x").trusted);
     }
 }

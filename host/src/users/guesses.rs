@@ -64,8 +64,11 @@ pub(super) struct Guesses {
     hasher: RandomState,
 }
 
-/// An attempt that has its turn; it counts as failed unless it is said to have succeeded.
+/// An attempt that has its turn; it counts as failed unless it is said to have succeeded, or taken
+/// back.
 pub(super) struct Attempt {
+    /// How often its address had failed before.
+    pub(super) failures: u32,
     keys: [u64; 3],
     turn: Instant,
 }
@@ -105,6 +108,7 @@ impl Guesses {
         if turn > now + LONGEST {
             return None;
         }
+        let failures = found[1].failures;
         for (count, pace) in found.iter_mut().zip(&paces) {
             count.failures = count.failures.saturating_add(1);
             count.last = now;
@@ -112,7 +116,7 @@ impl Guesses {
             count.next = count.next.max(now) + pace.delay(count.failures);
         }
         counts.extend(keys.into_iter().zip(found));
-        Some(Attempt { keys, turn })
+        Some(Attempt { failures, keys, turn })
     }
 
     /// The attempt was no guess. What the address and the name have failed before stays counted:
@@ -123,6 +127,18 @@ impl Guesses {
         counts.remove(&pair);
         for key in [address, name] {
             if let Some(count) = counts.get_mut(&key) {
+                count.failures = count.failures.saturating_sub(1);
+            }
+        }
+    }
+
+    /// The attempt was not looked at: it counts for nothing.
+    pub(super) fn take_back(&self, attempt: Attempt) {
+        let mut counts = self.counts();
+        for (key, pace) in attempt.keys.into_iter().zip(&[PAIR, ADDRESS, NAME]) {
+            if let Some(count) = counts.get_mut(&key) {
+                let delay = pace.delay(count.failures);
+                count.next = count.next.checked_sub(delay).unwrap_or(count.next);
                 count.failures = count.failures.saturating_sub(1);
             }
         }
@@ -232,6 +248,19 @@ mod tests {
         }
         while wait(&guesses, HERE, "ann") == Some(Duration::ZERO) {}
         assert_eq!(wait(&guesses, HERE, "zoe"), Some(2 * ADDRESS.most));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_not_looked_at_counts_for_nothing() {
+        let guesses = Guesses::new();
+        for _ in 0..=PAIR.free {
+            assert_eq!(wait(&guesses, HERE, "bob"), Some(Duration::ZERO));
+        }
+        for _ in 0..100 {
+            let one = guesses.attempt(HERE, "bob").expect("a turn");
+            assert_eq!((one.failures, one.turn - Instant::now()), (PAIR.free + 1, PAIR.first));
+            guesses.take_back(one);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,6 +8,7 @@
 mod cache;
 mod guesses;
 mod password;
+mod queue;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +32,7 @@ use crate::{
 use cache::{Answer, Cache};
 use guesses::Guesses;
 use password::{Busy, Passwords};
+use queue::Class;
 
 /// The longest user name, in bytes.
 pub const MAX_USERNAME: usize = 256;
@@ -42,6 +44,9 @@ const CLUSTER_USER: &str = "cluster_user";
 /// What an attempt waits for that costs nothing and is not counted: a password that is known to be
 /// wrong, and one that came too soon after others.
 const SLOWED: Duration = Duration::from_secs(1);
+
+/// How often someone is looked at again whom a change of users has overtaken.
+const LOOKS: usize = 4;
 
 /// The users of this node; clones share one state.
 #[derive(Clone)]
@@ -317,14 +322,25 @@ impl Users {
         Ok(written.await.unwrap_or(Err(store::Error::Lost))?)
     }
 
-    /// Who this is, for a client at address `peer`. Dropping the future stops nothing halfway.
+    /// Who this is, for a client at address `peer`, as the users are when it returns: a check waits
+    /// for its turn, and who was changed meanwhile is looked at again. Dropping the future stops
+    /// nothing halfway.
     pub async fn verify(
         &self,
         username: &str,
         password: &str,
         peer: IpAddr,
     ) -> Result<Caller, LoginFailed> {
-        let login = self.0.login(username, password, peer).await;
+        let mut login = Err(LoginFailed::Busy);
+        for _ in 0..LOOKS {
+            let generation = self.generation();
+            login = self.0.login(username, password, peer).await;
+            if login.is_err() || self.generation() == generation {
+                break;
+            }
+            // Not to be believed if this was the last look.
+            login = Err(LoginFailed::Busy);
+        }
         if let Err(failed) = login {
             self.0.failures.get_or_create(&[("reason", failed.name().to_owned())]).inc();
         }
@@ -350,28 +366,48 @@ impl Inner {
             return answer.login.clone();
         }
         let check = || self.check(username, password, peer, known.trusted);
-        known.answer.get_or_init(check).await.login.clone()
+        let login = known.answer.get_or_init(check).await.login.clone();
+        self.cache.settle(&known);
+        login
     }
 
     async fn check(&self, username: &str, password: &str, peer: IpAddr, trusted: bool) -> Answer {
-        let attempt = if trusted { None } else { Some(self.guesses.attempt(peer, username)) };
-        match &attempt {
-            None => {}
-            Some(Some(attempt)) => attempt.turn().await,
-            // Too fast to be looked at. It may have been right, so it is not said to be wrong.
-            Some(None) => {
-                tokio::time::sleep(SLOWED).await;
-                return self.cache.passing(Err(LoginFailed::Busy));
+        let attempt = match trusted {
+            true => None,
+            false => match self.guesses.attempt(peer, username) {
+                Some(attempt) => Some(attempt),
+                // Too fast to be looked at. It may have been right, so it is not said to be wrong.
+                None => {
+                    tokio::time::sleep(SLOWED).await;
+                    return self.cache.answer(Err(LoginFailed::Busy));
+                }
+            },
+        };
+        let class = match &attempt {
+            None => Class::Known,
+            Some(attempt) => {
+                attempt.turn().await;
+                Class::Stranger(attempt.failures)
             }
-        }
-        let login = self.look_at(username, password).await;
-        if let (Ok(_), Some(Some(attempt))) = (&login, attempt) {
-            self.guesses.succeeded(attempt);
+        };
+        let login = self.look_at(class, username, password).await;
+        match (&login, attempt) {
+            (_, None) | (Err(LoginFailed::Credentials), _) => {}
+            (Ok(_), Some(attempt)) => self.guesses.succeeded(attempt),
+            // Nobody has looked at it.
+            (Err(LoginFailed::Busy | LoginFailed::Internal), Some(attempt)) => {
+                self.guesses.take_back(attempt);
+            }
         }
         self.cache.answer(login)
     }
 
-    async fn look_at(&self, username: &str, password: &str) -> Result<Caller, LoginFailed> {
+    async fn look_at(
+        &self,
+        class: Class,
+        username: &str,
+        password: &str,
+    ) -> Result<Caller, LoginFailed> {
         let user = self.store.user(username).await.map_err(|error| {
             tracing::error!(%error, "the users cannot be read");
             LoginFailed::Internal
@@ -385,7 +421,7 @@ impl Inner {
             None => (None, None),
         };
         let password = Zeroizing::new(password.to_owned());
-        match self.passwords.matches(password, hash).await {
+        match self.passwords.matches(class, password, hash).await {
             Ok(true) => user.ok_or(LoginFailed::Credentials),
             Ok(false) => Err(LoginFailed::Credentials),
             Err(Busy) => Err(LoginFailed::Busy),

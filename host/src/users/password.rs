@@ -6,8 +6,9 @@ use argon2::{
     ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version,
     password_hash::phc::{Output, ParamsString, PasswordHash, Salt},
 };
-use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
+
+use super::queue::{Class, Queue};
 
 /// Argon2's own default is what OWASP asks for: argon2id, 19456 KiB, 2 passes, 1 lane.
 fn params() -> Params {
@@ -19,15 +20,9 @@ fn params() -> Params {
 const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$\
     8W3QdJ0YrA5nBvC1xZkLmQ$2m7Hq0o5yKx9TzF4uVwRjE6sN1cGdPbLXaYi3kUhQv8";
 
-/// How many run at the same time: two cores and 38 MiB at most go into logins.
-const RUNNING: usize = 2;
-/// How many more may wait, about half a second's work.
-const WAITING: usize = 62;
-
 /// Runs argon2.
 pub(super) struct Passwords {
-    places: Semaphore,
-    running: Arc<Semaphore>,
+    pub(super) queue: Queue,
     /// Kept for the next ones: what is freed and taken again and again, glibc loses gigabytes of.
     memory: Arc<Mutex<Vec<Memory>>>,
     /// How often argon2 was started.
@@ -38,15 +33,14 @@ pub(super) struct Passwords {
 /// What one run fills.
 type Memory = Vec<Block>;
 
-/// Too many wait already, or the runtime is shutting down.
+/// Too many wait already, or for too long, or the runtime is shutting down.
 #[derive(Debug)]
 pub(super) struct Busy;
 
 impl Passwords {
     pub(super) fn new() -> Passwords {
         Passwords {
-            places: Semaphore::new(RUNNING + WAITING),
-            running: Arc::new(Semaphore::new(RUNNING)),
+            queue: Queue::new(),
             memory: Arc::default(),
             #[cfg(test)]
             runs: Arc::default(),
@@ -56,10 +50,11 @@ impl Passwords {
     /// Whether the password has this hash; without one the answer is no, after the same work.
     pub(super) async fn matches(
         &self,
+        class: Class,
         password: Zeroizing<String>,
         hash: Option<String>,
     ) -> Result<bool, Busy> {
-        self.run(move |memory| {
+        self.run(class, move |memory| {
             let known = hash.is_some();
             let hash = hash.as_deref().unwrap_or(NOBODY);
             let matches = PasswordHash::new(hash).ok().and_then(|hash| {
@@ -74,9 +69,10 @@ impl Passwords {
         .await
     }
 
-    /// The password's hash with a fresh salt, as a PHC string.
+    /// The password's hash with a fresh salt, as a PHC string. Only super_users set passwords, so no
+    /// stranger is in their way.
     pub(super) async fn hash(&self, password: Zeroizing<String>) -> Result<String, Busy> {
-        let hashed = self.run(move |memory| {
+        let hashed = self.run(Class::Known, move |memory| {
             let mut salt = [0; 16];
             getrandom::fill(&mut salt).ok()?;
             let salt = Salt::new(&salt).ok()?;
@@ -95,16 +91,16 @@ impl Passwords {
 
     async fn run<T: Send + 'static>(
         &self,
+        class: Class,
         f: impl FnOnce(&mut Memory) -> T + Send + 'static,
     ) -> Result<T, Busy> {
-        let _place = self.places.try_acquire().map_err(|_| Busy)?;
-        let permit = self.running.clone().acquire_owned().await.map_err(|_| Busy)?;
+        let turn = self.queue.turn(class).await.ok_or(Busy)?;
         #[cfg(test)]
         self.runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let kept = self.memory.clone();
-        // The permit goes along: when the caller goes away, the work still counts.
+        // The turn goes along: when the caller goes away, the work still counts.
         let done = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
+            let _turn = turn;
             let lock = || kept.lock().unwrap_or_else(PoisonError::into_inner);
             let mut memory = lock().pop().unwrap_or_default();
             let value = f(&mut memory);
@@ -126,7 +122,10 @@ fn compute(password: &str, salt: &Salt, params: &Params, memory: &mut Memory) ->
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
+    use crate::users::queue::RUNNING;
 
     // covers: http.auth.argon2id
     #[tokio::test]
@@ -151,42 +150,39 @@ mod tests {
         let ours = passwords.hash(password()).await.unwrap();
         assert!(Argon2::default().verify_password(b"right", &ours[..]).is_ok());
         let theirs: PasswordHash = Argon2::default().hash_password(b"right").unwrap();
-        assert!(passwords.matches(password(), Some(theirs.to_string())).await.unwrap());
+        assert!(
+            passwords.matches(Class::Known, password(), Some(theirs.to_string())).await.unwrap()
+        );
         for wrong in ["", "x", &theirs.to_string().replace("argon2id", "argon2i")] {
-            assert!(!passwords.matches(password(), Some(wrong.into())).await.unwrap(), "{wrong}");
+            assert!(
+                !passwords.matches(Class::Known, password(), Some(wrong.into())).await.unwrap(),
+                "{wrong}"
+            );
         }
         let other = "wrong".to_owned().into();
-        assert!(!passwords.matches(other, Some(theirs.to_string())).await.unwrap());
+        assert!(!passwords.matches(Class::Known, other, Some(theirs.to_string())).await.unwrap());
     }
 
     // covers: http.auth.memory
     #[tokio::test]
     async fn memory_is_used_again() {
         let passwords = Arc::new(Passwords::new());
-        let tries = (0..40).map(|_| passwords.matches("x".to_owned().into(), None));
+        let tries = (0..40).map(|_| passwords.matches(Class::Known, "x".to_owned().into(), None));
         futures_util::future::join_all(tries).await;
         let kept = passwords.memory.lock().unwrap();
         assert!((1..=RUNNING).contains(&kept.len()), "{}", kept.len());
         assert!(kept.iter().all(|memory| memory.len() == params().block_count()));
     }
 
-    // covers: http.auth.few-at-a-time
     #[tokio::test]
-    async fn the_queue_is_bounded() {
-        let passwords = Arc::new(Passwords::new());
-        let _places = passwords.places.acquire_many((RUNNING + WAITING) as u32).await.unwrap();
-        assert!(passwords.hash("x".to_owned().into()).await.is_err());
-    }
-
-    #[tokio::test]
-    async fn work_whose_caller_left_keeps_its_permit() {
+    async fn work_whose_caller_left_keeps_its_turn() {
         let passwords = Arc::new(Passwords::new());
         let (finish, wait) = std::sync::mpsc::channel::<()>();
         let (started, running) = tokio::sync::oneshot::channel();
         let caller = tokio::spawn({
             let passwords = passwords.clone();
             async move {
-                let work = passwords.run(move |_| {
+                let work = passwords.run(Class::Known, move |_| {
                     started.send(()).unwrap();
                     wait.recv().unwrap();
                 });
@@ -196,8 +192,12 @@ mod tests {
         running.await.unwrap();
         caller.abort();
         assert!(caller.await.unwrap_err().is_cancelled());
-        assert_eq!(passwords.running.available_permits(), RUNNING - 1);
+        assert_eq!(passwords.queue.free(), RUNNING - 1);
         finish.send(()).unwrap();
-        passwords.running.acquire_many(RUNNING as u32).await.unwrap().forget();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while passwords.queue.free() < RUNNING {
+            assert!(Instant::now() < deadline, "it is not given back");
+            tokio::task::yield_now().await;
+        }
     }
 }

@@ -110,6 +110,84 @@ async fn a_check_that_a_change_overtakes_is_not_kept() {
     assert!(users.verify("bob", "right", HERE).await.is_err());
 }
 
+/// The check has read the old record and waits for argon2 when the user changes.
+// covers: http.auth.overtaken
+#[tokio::test]
+async fn who_is_removed_while_the_check_waits_is_not_let_in() {
+    let folder = folder();
+    let users = users(&folder).await;
+    users.add("ann", "right", &Role::SuperUser, true).await.unwrap();
+    let held = turns(&users).await;
+    let removed = async {
+        until(&users, |queue| queue.waiting() == 1).await;
+        users.remove("bob").await.unwrap();
+        drop(held);
+    };
+    let login = tokio::join!(users.verify("bob", "right", HERE), removed).0;
+    assert_eq!(login.unwrap_err(), LoginFailed::Credentials);
+    // Changes of others cost nothing but a look at what is known.
+    let (n, login) = runs(&users, users.verify("ann", "right", HERE)).await;
+    assert!(n == 1 && login.is_ok());
+}
+
+/// Both turns, so that whoever asks from now on waits.
+async fn turns(users: &Users) -> Vec<queue::Turn> {
+    let turns = (0..queue::RUNNING).map(|_| users.0.passwords.queue.turn(Class::Known));
+    join_all(turns).await.into_iter().map(Option::unwrap).collect()
+}
+
+/// Waits until so many have asked for a turn, as strangers, or until so many wait.
+async fn until(users: &Users, is_so: impl Fn(&queue::Queue) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !is_so(&users.0.passwords.queue) {
+        assert!(Instant::now() < deadline, "nobody comes");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// From as many addresses as strangers have places.
+// covers: users.strangers
+#[tokio::test]
+async fn guesses_from_everywhere_are_in_nobodys_way_who_was_right() {
+    let folder = folder();
+    let users = Users::open(Store::open(folder.path()).await.unwrap(), Duration::ZERO);
+    users.create_first_super_user("bob", "right").await.unwrap();
+    users.verify("bob", "right", HERE).await.unwrap();
+    let guess = |n: usize| {
+        let (users, from) = (users.clone(), IpAddr::from([10, 1, 0, n as u8]));
+        async move { users.verify(&format!("nobody {n}"), "wrong", from).await }
+    };
+    for name in ["ann", "eve"] {
+        let held = turns(&users).await;
+        let flood = join_all((0..queue::WAITING).map(guess));
+        let others = async {
+            until(&users, |queue| queue.waiting() == queue::WAITING).await;
+            let release = async {
+                until(&users, |queue| queue.waiting() > queue::WAITING).await;
+                drop(held);
+            };
+            tokio::join!(users.verify("bob", "right", HERE), release).0.unwrap();
+            users.add(name, "right", &Role::SuperUser, true).await.unwrap();
+        };
+        let all = tokio::join!(flood, others).0;
+        assert!(all.iter().all(|l| matches!(l, Err(LoginFailed::Credentials))), "all had a turn");
+    }
+    // They have failed before; an address that has not is looked at in the place of one of them.
+    let held = turns(&users).await;
+    let flood = join_all((0..queue::WAITING).map(guess));
+    let login = async {
+        until(&users, |queue| queue.waiting() == queue::WAITING).await;
+        let came = users.0.passwords.queue.came();
+        let release = async {
+            until(&users, |queue| queue.came() > came).await;
+            drop(held);
+        };
+        tokio::join!(users.verify("bob", "right", THERE), release).0.unwrap();
+    };
+    let all = tokio::join!(flood, login).0;
+    assert_eq!(all.iter().filter(|l| matches!(l, Err(LoginFailed::Busy))).count(), 1);
+}
+
 /// Dropped right after the commit was sent off, the change still drops what is known.
 #[tokio::test]
 async fn a_change_whose_caller_left_still_counts() {

@@ -269,3 +269,24 @@ fn a_first_start_asks_for_the_first_super_user() {
     terminal.sees("stopped");
     assert_eq!(terminal.ended().0, 0);
 }
+
+/// At each question of the first start.
+// covers: cli.run.first-questions-end
+#[test]
+fn a_first_start_ends_at_its_questions() {
+    let folder = tempfile::tempdir().unwrap();
+    let words = ["run", "--rootpath", folder.path().to_str().unwrap()];
+    let port = [("OPERATIONSAPI_NETWORK_PORT", "0")];
+    for answers in [&[][..], &["bob\n"]] {
+        let mut terminal = Terminal::start(&words, &port);
+        terminal.sees("Name of the first super_user: ");
+        for answer in answers {
+            terminal.types(answer);
+            terminal.sees("Password: ");
+        }
+        // Ctrl-C.
+        terminal.types("\u{3}");
+        let (code, rest) = terminal.ended();
+        assert!(code == 1 && rest.ends_with("stopped: there is no super_user yet\n"), "{rest}");
+    }
+}

@@ -10,7 +10,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 fn names(list: &Value) -> BTreeSet<&str> {
-    let names: Vec<_> = list.as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    let names: Vec<_> =
+        list.as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
     let distinct: BTreeSet<_> = names.iter().copied().collect();
     assert_eq!(names.len(), distinct.len(), "twice in {list}");
     distinct

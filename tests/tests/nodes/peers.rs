@@ -39,11 +39,15 @@ async fn whatever_is_sent_is_answered_and_the_next_request_too() {
         ("no operation", encoded(&json!({ "node_name": "node-1" }))),
         ("an operation that is none", encoded(&json!({ "operation": 1 }))),
         ("an unknown operation", encoded(&json!({ "operation": "drop_database" }))),
-        ("one of ours that is not for nodes", encoded(&json!({ "operation": "cluster_set_routes" }))),
+        (
+            "one of ours that is not for nodes",
+            encoded(&json!({ "operation": "cluster_set_routes" })),
+        ),
         ("a large one", vec![0xc4; 8 << 20]),
     ];
     for (what, body) in hostile {
-        let reply = ask(first, second, body).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        let reply =
+            ask(first, second, body).await.unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(reply["status"], "error", "{what}: {reply}");
         assert!(reply["message"].as_str().is_some_and(|text| !text.is_empty()), "{what}: {reply}");
         let good = json!({ "operation": "cluster_status", "node_name": "node-1" });

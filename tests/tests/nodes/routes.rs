@@ -42,15 +42,17 @@ async fn the_hub_has_what_the_operations_say() {
 async fn for_another_leaf_list_the_leaf_alone_is_restarted() {
     let cluster = Nodes::of(2).await.unwrap();
     let [first, second] = &cluster.nodes[..] else { panic!("two nodes") };
-    let pids = || {
-        [ServerKind::Hub, ServerKind::Leaf].map(|server| pid(&first.servers.nats, server))
-    };
+    let pids =
+        || [ServerKind::Hub, ServerKind::Leaf].map(|server| pid(&first.servers.nats, server));
     let [hub, leaf] = pids();
     let port = second.servers.nats.ports().hub_leafnodes;
-    let set = json!({ "operation": "cluster_set_routes", "server": "leaf", "routes": [route(port)] });
+    let set =
+        json!({ "operation": "cluster_set_routes", "server": "leaf", "routes": [route(port)] });
     let started = Instant::now();
     first.send(set).await.unwrap();
-    eventually("the leaf is another", async || pids()[1].is_some() && pids()[1] != leaf).await.unwrap();
+    eventually("the leaf is another", async || pids()[1].is_some() && pids()[1] != leaf)
+        .await
+        .unwrap();
     let own = format!("$JS.{}-leaf.API.INFO", first.name());
     eventually("it answers", async || {
         first.servers.nats.request(&own, Vec::new().into(), Duration::from_secs(1)).await.is_ok()

@@ -93,7 +93,9 @@ async fn each_of_the_four_states() {
     let status = async || first.send(json!({ "operation": "cluster_status" })).await.unwrap();
     let mut reply = status().await;
     let deadline = Instant::now() + Duration::from_secs(30);
-    while of(&reply, "silent")["status"] != "Timeout" || of(&reply, "refusing")["status"] != "closed" {
+    while of(&reply, "silent")["status"] != "Timeout"
+        || of(&reply, "refusing")["status"] != "closed"
+    {
         assert!(Instant::now() < deadline, "{reply:#}");
         reply = status().await;
     }
@@ -129,7 +131,11 @@ async fn a_hundred_nodes_take_as_long_as_the_slowest() {
     others.flush().await.unwrap();
     let started = Instant::now();
     let alone = async {
-        node.servers.nats.request("other-99.__request__", Vec::new().into(), TIMEOUT * 5).await.unwrap();
+        node.servers
+            .nats
+            .request("other-99.__request__", Vec::new().into(), TIMEOUT * 5)
+            .await
+            .unwrap();
         started.elapsed()
     };
     let all = async {

@@ -24,10 +24,13 @@ use super::{
     SOON, TlsError,
     files::{self, Loaded},
 };
+use crate::config::remove_left_overs;
 use crate::pem;
 
 pub(super) const KEY: &str = "self-signed-key.pem";
 pub(super) const CERTIFICATE: &str = "self-signed-certificate.pem";
+/// How a file's name begins until it is whole.
+const NEW: &str = ".self-signed.new-";
 /// What an error calls the key's file.
 const OWN_KEY: &str = "the node's own TLS key";
 /// Some clients take no certificate that lasts for longer than 825 days.
@@ -40,13 +43,18 @@ pub(super) fn load_or_make(folder: &Path, host: IpAddr) -> Result<Loaded, TlsErr
     let (key_file, file) = (folder.join(KEY), folder.join(CERTIFICATE));
     pem::make_private(folder).map_err(failed)?;
     let key = match key_file.try_exists() {
-        Ok(true) => read_key(&key_file)?,
+        Ok(true) => {
+            pem::keep_private(&key_file, 0o600).map_err(failed)?;
+            read_key(&key_file)?
+        }
         Ok(false) => make_key(folder, &key_file).map_err(failed)?,
         Err(error) => return Err(failed(error)),
     };
     if let Ok(loaded) = files::load(&file, &key_file)
         && still_good(&loaded, host)
     {
+        // Nobody else needs one now.
+        remove_left_overs(folder, NEW);
         return Ok(loaded);
     }
     let certificate = make(&key, host).map_err(|error| failed(io::Error::other(error)))?;
@@ -68,7 +76,7 @@ fn make_key(folder: &Path, path: &Path) -> io::Result<KeyPair> {
 }
 
 fn write(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    pem::write_whole(folder, ".self-signed.new-", path, bytes)
+    pem::write_whole(folder, NEW, path, bytes)
 }
 
 fn still_good(loaded: &Loaded, host: IpAddr) -> bool {

@@ -37,9 +37,12 @@ fn a_certificate_is_made_once_and_for_its_owner_alone() {
     assert!(left <= LASTS && left > LASTS - SignedDuration::from_hours(48), "{left}");
     assert_eq!((mode(&keys), mode(&keys.join(KEY))), (0o700, 0o600));
     fs::set_permissions(&keys, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(keys.join(KEY), fs::Permissions::from_mode(0o644)).unwrap();
+    // As a start that was killed leaves it.
+    fs::write(keys.join(".self-signed.new-x"), "half of it").unwrap();
     let again = load_or_make(&keys, HERE).unwrap();
     assert_eq!(again.fingerprint, made.fingerprint);
-    assert_eq!(mode(&keys), 0o700, "it is closed again");
+    assert_eq!((mode(&keys), mode(&keys.join(KEY))), (0o700, 0o600), "closed again");
     assert_eq!(fs::read_dir(&keys).unwrap().count(), 2);
 }
 
