@@ -50,6 +50,7 @@ fn main() -> Result<()> {
     println!("\n\nThe document's requests to node1, with addresses of these nodes:");
     let set = json!({ "operation": "cluster_set_routes", "server": "hub", "routes": routes });
     let reply = document("cluster_set_routes", &[("set", &routes)])?;
+    let routed = Instant::now();
     node.expect(&set, &reply)?;
     let reply = document("cluster_get_routes", &[("hub", &routes)])?;
     node.expect(&json!({ "operation": "cluster_get_routes" }), &reply)?;
@@ -64,8 +65,9 @@ fn main() -> Result<()> {
                 })
         })
     };
-    node.until(&json!({ "operation": "cluster_network" }), is_joined)?;
-    println!("All three, each connected to the other two, within milliseconds of the routes.");
+    let joined = node.until(&json!({ "operation": "cluster_network" }), is_joined)?;
+    let took = (joined - routed).as_millis();
+    println!("All three, each connected to the other two, {took} ms after the routes were sent.");
     let is_open = |reply: &Value| {
         reply["connections"].as_array().is_some_and(|connections| {
             connections.len() == NAMES.len() - 1
@@ -205,8 +207,8 @@ impl Node {
         Ok(())
     }
 
-    /// Sends a request until its reply is such, and prints both.
-    fn until(&self, request: &Value, is_such: impl Fn(&Value) -> bool) -> Result<()> {
+    /// Sends a request until its reply is such, prints both, and says when that was.
+    fn until(&self, request: &Value, is_such: impl Fn(&Value) -> bool) -> Result<Instant> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let (status, reply) = self.send(request)?;
@@ -215,7 +217,7 @@ impl Node {
                 print(request, status, &reply);
             }
             if is_such {
-                return Ok(());
+                return Ok(Instant::now());
             }
             if Instant::now() > deadline {
                 return Err("the nodes were not joined in time: see their node.log".into());
