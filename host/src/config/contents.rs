@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use super::FileError;
 use super::edit::{Document, EditError};
 use super::group::{Failed, Group};
+use super::seen::Seen;
 use crate::capabilities::{Change, ConfigError, KeyPath};
 
 /// A configuration file is a few kilobytes; with 10,000 routes, half a megabyte.
@@ -181,9 +182,10 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
 }
 
 /// Reads a small file if that needs no wait: all of it is in memory, and the kernel says so. Nothing
-/// otherwise, and on systems that cannot say.
+/// otherwise, and on systems that cannot say. With it comes what tells for a while that it is still
+/// the same.
 #[cfg(target_os = "linux")]
-pub(super) fn look(path: &Path) -> Option<Vec<u8>> {
+pub(super) fn look(path: &Path) -> Option<(Vec<u8>, Option<Seen>)> {
     use std::io::IoSliceMut;
 
     use rustix::fs::{CWD, Mode, ResolveFlags, openat2};
@@ -192,16 +194,17 @@ pub(super) fn look(path: &Path) -> Option<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file: File = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED).ok()?.into();
     let metadata = file.metadata().ok().filter(|metadata| metadata.is_file())?;
+    let seen = Seen::before_reading(&metadata);
     let mut bytes =
         vec![0; usize::try_from(metadata.len()).ok().filter(|size| *size <= SMALL)? + 1];
     let read = preadv2(&file, &mut [IoSliceMut::new(&mut bytes)], 0, ReadWriteFlags::NOWAIT);
     // Shorter than it was: somebody is at it. Longer likewise.
     let read = read.ok().filter(|read| read + 1 == bytes.len())?;
     bytes.truncate(read);
-    Some(bytes)
+    Some((bytes, seen))
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn look(_: &Path) -> Option<Vec<u8>> {
+pub(super) fn look(_: &Path) -> Option<(Vec<u8>, Option<Seen>)> {
     None
 }

@@ -1,7 +1,7 @@
 //! The configuration file: read again whenever it has changed, and written with compare-and-set.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use serde_json::Value;
@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::contents::{self, Contents, State};
 use super::group::{End, Failed, Group, Groups};
 use super::replace::{self, PATIENCE};
+use super::seen::Seen;
 use super::{FileError, Overrides, ReadError, Settings, keys, settings};
 use crate::capabilities::{BoxFuture, Change, Config, ConfigError, Durable, KeyPath, Snapshot};
 
@@ -23,8 +24,21 @@ struct Inner {
     path: PathBuf,
     overrides: Overrides,
     /// What was read last, and is durable. It is used again while the file has the same bytes.
-    last: Mutex<Option<Arc<Contents>>>,
+    last: RwLock<Option<Last>>,
     groups: Groups,
+}
+
+#[derive(Debug, Clone)]
+struct Last {
+    contents: Arc<Contents>,
+    /// How the file looks that has them.
+    seen: Option<Seen>,
+}
+
+impl From<Arc<Contents>> for Last {
+    fn from(contents: Arc<Contents>) -> Self {
+        Self { contents, seen: None }
+    }
 }
 
 impl ConfigFile {
@@ -42,7 +56,7 @@ impl ConfigFile {
         let inner = Inner {
             path: path.into(),
             overrides,
-            last: Mutex::default(),
+            last: RwLock::default(),
             groups: Groups::default(),
         };
         inner.read()?;
@@ -181,22 +195,35 @@ impl Inner {
     /// The file as it is now, durable.
     fn read(&self) -> Result<Arc<Contents>, FileError> {
         let bytes = contents::read(&self.path)?;
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        // A few kilobytes are compared sooner than any time stamp could be trusted.
-        if let Some(last) = last.as_ref().filter(|last| last.text().as_bytes() == bytes) {
-            return Ok(last.clone());
+        let mut last = self.last.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Last { contents, .. }) = &*last
+            && contents.text().as_bytes() == bytes
+        {
+            return Ok(contents.clone());
         }
         let contents = Arc::new(Contents::parse(&replace::name(&self.path), bytes)?);
         replace::settle(&self.path);
-        *last = Some(contents.clone());
+        *last = Some(contents.clone().into());
         Ok(contents)
     }
 
     /// The same, if that needs no wait.
     fn look(&self) -> Option<Arc<Contents>> {
-        let bytes = contents::look(&self.path)?;
-        let last = self.last.try_lock().ok()?;
-        last.as_ref().filter(|last| last.text().as_bytes() == bytes).cloned()
+        let Last { contents, seen } = self.last.try_read().ok()?.clone()?;
+        if seen.is_some_and(|seen| seen.is_still_at(&self.path)) {
+            return Some(contents);
+        }
+        let (bytes, seen) = contents::look(&self.path)?;
+        if contents.text().as_bytes() != bytes {
+            return None;
+        }
+        if let Ok(mut last) = self.last.try_write()
+            && let Some(last) = &mut *last
+            && Arc::ptr_eq(&last.contents, &contents)
+        {
+            last.seen = seen;
+        }
+        Some(contents)
     }
 
     fn snapshot(&self, state: &State, paths: &[KeyPath]) -> Snapshot {
@@ -265,7 +292,8 @@ impl Inner {
             replace::replace(&self.path, before.text(), after.text(), group.deadline)
                 .map_err(|error| Failed::Group(error.into()))?;
         }
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(after.clone());
+        let last = Some(after.clone().into());
+        *self.last.write().unwrap_or_else(PoisonError::into_inner) = last;
         Ok(after)
     }
 }
