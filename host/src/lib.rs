@@ -88,7 +88,7 @@ mod wit;
 
 pub use capabilities::{
     BoxFuture, Capabilities, Change, Clock, Config, ConfigError, ConfigGrants, Durable, Entry,
-    GrantError, Grants, KeyPath, KeyPattern, Level, Log, Snapshot, SystemClock, TracingLog,
+    GrantError, Grants, KeyPath, KeyPattern, Level, Log, Snapshot, SystemClock, Texts, TracingLog,
 };
 pub use describe::describe;
 pub use dispatch::{Caller, Error, ErrorKind, Origin, Role};

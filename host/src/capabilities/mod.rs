@@ -12,7 +12,7 @@ pub(crate) mod log;
 mod meter;
 
 pub use clock::{Clock, SystemClock};
-pub use config::{Change, Config, ConfigError, Durable, Snapshot};
+pub use config::{Change, Config, ConfigError, Durable, Snapshot, Texts};
 pub use grants::{ConfigGrants, GrantError, Grants, KeyPath, KeyPattern};
 pub use log::{Entry, Level, Log, TracingLog};
 

@@ -4,8 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rustix::fs::OFlags;
 use serde_json::{Map, Value};
@@ -16,6 +16,7 @@ use super::edit::{Document, EditError};
 use super::group::{Failed, Group};
 use super::seen::Seen;
 use crate::capabilities::{Change, ConfigError, KeyPath};
+use crate::json;
 
 /// A configuration file is a few kilobytes; with 10,000 routes, half a megabyte.
 pub(super) const MOST_BYTES: u64 = 32 << 20;
@@ -40,7 +41,15 @@ pub(super) struct State {
     /// It has no text yet.
     pub(super) is_pending: bool,
     pub(super) is_small: bool,
+    texts: Texts,
 }
+
+/// Values as JSON text, by their paths: a plugin asks for the same ones again and again.
+#[derive(Debug, Default)]
+struct Texts(RwLock<Vec<(KeyPath, Arc<str>)>>);
+
+/// How many are kept, of a version that is small.
+const MOST_TEXTS: usize = 16;
 
 impl Contents {
     /// What the bytes of the file of this name mean.
@@ -60,7 +69,8 @@ impl Contents {
 
     fn new(document: Arc<Document>, revision: String) -> Self {
         let (json, is_small) = (document.shared_json(), document.text().len() <= SMALL);
-        Self { document, state: Arc::new(State { json, revision, is_pending: false, is_small }) }
+        let (is_pending, texts) = (false, Texts::default());
+        Self { document, state: Arc::new(State { json, revision, is_pending, is_small, texts }) }
     }
 
     pub(super) fn text(&self) -> &str {
@@ -116,6 +126,21 @@ impl State {
         at(&self.json, path)
     }
 
+    /// The same as JSON text.
+    pub(super) fn text_at(&self, path: &KeyPath) -> Arc<str> {
+        let texts = self.texts.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, text)) = texts.iter().find(|(known, _)| known == path) {
+            return text.clone();
+        }
+        drop(texts);
+        let text: Arc<str> = json::text(self.at(path)).into();
+        let mut texts = self.texts.0.write().unwrap_or_else(PoisonError::into_inner);
+        if self.is_small && texts.len() < MOST_TEXTS {
+            texts.push((path.clone(), text.clone()));
+        }
+        text
+    }
+
     /// What it says with changes: itself, when that is nothing new; and nothing where a value stands
     /// in the way of a key below it.
     pub(super) fn with(self: &Arc<Self>, changes: &[Change]) -> Option<Arc<Self>> {
@@ -140,7 +165,8 @@ impl State {
         static NUMBER: AtomicU64 = AtomicU64::new(1);
         let revision = format!("pending {}", NUMBER.fetch_add(1, Relaxed));
         let is_small = self.is_small && changes.iter().all(is_short);
-        Some(Arc::new(Self { json: json.into(), revision, is_pending: true, is_small }))
+        let (json, is_pending, texts) = (json.into(), true, Texts::default());
+        Some(Arc::new(Self { json, revision, is_pending, is_small, texts }))
     }
 }
 

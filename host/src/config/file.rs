@@ -11,7 +11,10 @@ use super::group::{End, Failed, Group, Groups};
 use super::replace::{self, PATIENCE};
 use super::seen::Seen;
 use super::{FileError, Overrides, ReadError, Settings, keys, settings};
-use crate::capabilities::{BoxFuture, Change, Config, ConfigError, Durable, KeyPath, Snapshot};
+use crate::capabilities::{
+    BoxFuture, Change, Config, ConfigError, Durable, KeyPath, Snapshot, Texts,
+};
+use crate::json;
 
 /// The configuration file of a node. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -111,6 +114,18 @@ impl Config for ConfigFile {
         })
     }
 
+    fn get_texts(&self, paths: Vec<KeyPath>) -> BoxFuture<'_, Result<Texts, ConfigError>> {
+        let inner = self.inner.clone();
+        Box::pin(async move {
+            match inner.look() {
+                Some(contents) => Ok(inner.texts(&contents.state, &paths)),
+                None => {
+                    off_the_runtime(move || Ok(inner.texts(&inner.read()?.state, &paths))).await
+                }
+            }
+        })
+    }
+
     fn get_to_change(
         &self,
         paths: Vec<KeyPath>,
@@ -125,6 +140,23 @@ impl Config for ConfigFile {
                 false => off_the_runtime(move || Ok(inner.snapshot(&state, &paths))).await?,
             };
             Ok((snapshot, Some(Box::pin(end.wait()) as Durable)))
+        })
+    }
+
+    fn get_texts_to_change(
+        &self,
+        paths: Vec<KeyPath>,
+    ) -> BoxFuture<'_, Result<(Texts, Option<Durable>), ConfigError>> {
+        let inner = self.inner.clone();
+        Box::pin(async move {
+            let Some((state, end)) = inner.groups.newest() else {
+                return Ok((self.get_texts(paths).await?, None));
+            };
+            let texts = match state.is_small {
+                true => inner.texts(&state, &paths),
+                false => off_the_runtime(move || Ok(inner.texts(&state, &paths))).await?,
+            };
+            Ok((texts, Some(Box::pin(end.wait()) as Durable)))
         })
     }
 
@@ -232,6 +264,14 @@ impl Inner {
             None => state.at(path).clone(),
         };
         Snapshot { revision: state.revision.clone(), values: paths.iter().map(value).collect() }
+    }
+
+    fn texts(&self, state: &State, paths: &[KeyPath]) -> Texts {
+        let text = |path: &KeyPath| match self.overrides.get(path) {
+            Some(value) => json::text(value).into(),
+            None => state.text_at(path),
+        };
+        Texts { revision: state.revision.clone(), values: paths.iter().map(text).collect() }
     }
 
     fn pending(&self) -> Option<Base> {
