@@ -36,7 +36,7 @@ pub(crate) enum Capability {
 }
 
 impl Capability {
-    const ALL: [Self; 3] = [Self::Config, Self::Log, Self::Clock];
+    pub(crate) const ALL: [Self; 3] = [Self::Config, Self::Log, Self::Clock];
 
     /// The interface's name.
     fn name(self) -> &'static str {

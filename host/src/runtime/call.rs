@@ -94,7 +94,7 @@ impl Runtime {
         if let Some(instance) = instance {
             let state = instance.store.data();
             let (memory, host_calls) = (state.memory.used(), state.call.meter.host_calls());
-            self.metrics.call(&plugin.name, &Used { memory, host_calls });
+            self.metrics.call(&plugin.counted, &Used { memory, host_calls });
             if let (Some(idle), Ok(Ok(_))) = (&plugin.idle, &reply) {
                 idle.keep(instance);
             }
