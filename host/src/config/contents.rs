@@ -147,7 +147,10 @@ impl State {
         if changes.iter().all(|change| is_same(self.at(&change.path), &change.value)) {
             return Some(self.clone());
         }
-        let mut json = Value::clone(&self.json);
+        let is_new = |change: &&Change| !is_same(self.at(&change.path), &change.value);
+        let new = changes.iter().filter(is_new).map(|change| change.path.keys().collect());
+        let new: Vec<Vec<_>> = new.collect();
+        let mut json = copy_without(&self.json, &new.iter().map(Vec::as_slice).collect::<Vec<_>>());
         for Change { path, value } in changes {
             if is_same(at(&json, path), value) {
                 continue;
@@ -167,6 +170,23 @@ impl State {
         let is_small = self.is_small && changes.iter().all(is_short);
         let (json, is_pending, texts) = (json.into(), true, Texts::default());
         Some(Arc::new(Self { json, revision, is_pending, is_small, texts }))
+    }
+}
+
+/// A copy with null at these paths: what stands there is about to be replaced, and may be long.
+fn copy_without(json: &Value, paths: &[&[&str]]) -> Value {
+    if paths.iter().any(|path| path.is_empty()) {
+        return Value::Null;
+    }
+    match json {
+        Value::Object(object) if !paths.is_empty() => {
+            let copy = |(key, value): (&String, &Value)| {
+                let below = paths.iter().filter_map(|path| path.strip_prefix(&[key.as_str()]));
+                (key.clone(), copy_without(value, &below.collect::<Vec<_>>()))
+            };
+            object.iter().map(copy).collect()
+        }
+        json => json.clone(),
     }
 }
 
