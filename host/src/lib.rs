@@ -103,7 +103,7 @@ pub use capabilities::{
     Level, Log, Nats, NatsError, NatsGrants, Node, NodeInfo, Page, Ports, RESERVED_SUBJECTS,
     ROWS_OF_A_PAGE, ReservedError, Row, SYSTEM_DATABASE, ServerInfo, Snapshot, StreamInfo,
     StreamPattern, SubjectPattern, SystemClock, SystemInfo, TableGrants, TableInfo, TableName,
-    TablePattern, Tables, TablesError, ThisNode, TracingLog,
+    TablePattern, Tables, TablesError, Texts, ThisNode, TracingLog,
 };
 pub use describe::describe;
 pub use dispatch::{Caller, Error, ErrorKind, Origin, Role};

@@ -1,6 +1,7 @@
 //! What is counted, for Prometheus: each part counts its own, and `GET /metrics` of the API writes
 //! all of it out.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
@@ -9,6 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::capabilities::Capability;
 use crate::runtime::Used;
 
 /// Seconds: from a read in the sandbox to the longest budget.
@@ -67,11 +69,25 @@ impl Metrics {
         Self { registry, operations, seconds, memory, host_calls, answers, config_writes }
     }
 
+    /// An operation has ended that there is not.
+    pub(crate) fn unknown_operation(&self, outcome: &'static str, took: Duration) {
+        self.operation(&OfOperation::new("unknown"), outcome, took);
+    }
+
     /// An operation has ended.
-    pub(crate) fn operation(&self, name: &str, outcome: &'static str, took: Duration) {
-        let operation = ("operation", name.to_owned());
-        self.operations.get_or_create(&[operation.clone(), ("outcome", outcome.to_owned())]).inc();
-        self.seconds.get_or_create(&[operation]).observe(took.as_secs_f64());
+    pub(crate) fn operation(&self, of: &OfOperation, outcome: &'static str, took: Duration) {
+        let operation = || ("operation", of.name.clone());
+        let count = || {
+            let labels = [operation(), ("outcome", outcome.to_owned())];
+            self.operations.get_or_create(&labels).clone()
+        };
+        match outcome {
+            "ok" => of.ok.get_or_init(count).inc(),
+            // Seldom, and there are many.
+            _ => count().inc(),
+        };
+        let seconds = || self.seconds.get_or_create(&[operation()]).clone();
+        of.seconds.get_or_init(seconds).observe(took.as_secs_f64());
     }
 
     /// A request of another node was answered.
@@ -80,19 +96,50 @@ impl Metrics {
     }
 
     /// A call of a plugin has ended.
-    pub(crate) fn call(&self, plugin: &str, used: &Used) {
-        let plugin = ("plugin", plugin.to_owned());
-        self.memory.get_or_create(std::array::from_ref(&plugin)).observe(used.memory as f64);
-        for (capability, calls) in used.host_calls {
+    pub(crate) fn call(&self, of: &OfPlugin, used: &Used) {
+        let plugin = || ("plugin", of.name.clone());
+        let memory = || self.memory.get_or_create(&[plugin()]).clone();
+        of.memory.get_or_init(memory).observe(used.memory as f64);
+        for ((capability, calls), counter) in used.host_calls.into_iter().zip(&of.host_calls) {
             if calls > 0 {
-                let labels = [plugin.clone(), ("capability", capability.to_owned())];
-                self.host_calls.get_or_create(&labels).inc_by(calls.into());
+                let labels = || [plugin(), ("capability", capability.to_owned())];
+                let counter =
+                    counter.get_or_init(|| self.host_calls.get_or_create(&labels()).clone());
+                counter.inc_by(calls.into());
             }
         }
     }
 
     pub(crate) fn registry(&self) -> &Registry {
         &self.registry
+    }
+}
+
+/// The series of one operation, found once: to look them up by their labels costs more than to
+/// count. Each is there from the first time on that it counts.
+pub(crate) struct OfOperation {
+    name: String,
+    ok: OnceLock<Counter>,
+    seconds: OnceLock<Histogram>,
+}
+
+impl OfOperation {
+    pub(crate) fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ok: OnceLock::new(), seconds: OnceLock::new() }
+    }
+}
+
+/// The series of one plugin, likewise.
+pub(crate) struct OfPlugin {
+    name: String,
+    memory: OnceLock<Histogram>,
+    host_calls: [OnceLock<Counter>; Capability::ALL.len()],
+}
+
+impl OfPlugin {
+    pub(crate) fn new(name: impl Into<String>) -> Self {
+        let (memory, host_calls) = (OnceLock::new(), Default::default());
+        Self { name: name.into(), memory, host_calls }
     }
 }
 

@@ -157,6 +157,9 @@ fn a_node_from_its_first_start_to_its_end() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         assert!(line["timestamp"].is_string() && line["level"].is_string(), "{line}");
     }
+    // Lines that wait to be written with others are not lost at the end.
+    assert_eq!(log.matches(r#""message":"request""#).count(), 1, "{log}");
+    assert!(log.lines().last().unwrap().contains(r#""message":"stopped""#), "{log}");
     for entry in fs::read_dir(&root).unwrap() {
         let entry = entry.unwrap();
         let mode =

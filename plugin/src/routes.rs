@@ -67,11 +67,6 @@ impl Route {
         Some(Self { host: host?.to_owned(), port: port? })
     }
 
-    fn in_file(value: &Value) -> Option<Self> {
-        let host = value.get("host")?.as_str().filter(|host| is_host(host))?;
-        Some(Self { host: host.to_owned(), port: port(value.get("port")?)? })
-    }
-
     /// Reads `host:port`, as a server writes the address of another, with an IPv6 address in
     /// brackets.
     pub fn of_url(url: &str) -> Option<Self> {
@@ -81,13 +76,25 @@ impl Route {
             None if host.contains(':') => return None,
             None => host,
         };
-        Self::in_file(&json!({ "host": host, "port": port }))
+        let port = port.parse().ok().filter(|port| *port != 0)?;
+        is_host(host).then(|| Self { host: host.to_owned(), port })
     }
 
     /// What makes this route the same as another.
     pub fn key(&self) -> Key {
         (canonical_host(&self.host), self.port)
     }
+}
+
+/// Host and port of what stands in the file, if it is a route.
+fn parts(value: &Value) -> Option<(&str, u16)> {
+    let host = value.get("host")?.as_str().filter(|host| is_host(host))?;
+    Some((host, as_port(number(value.get("port")?)?)?))
+}
+
+fn key_in_file(value: &Value) -> Option<Key> {
+    let (host, port) = parts(value)?;
+    Some((canonical_host(host), port))
 }
 
 /// Reads `routes` of a request.
@@ -156,13 +163,14 @@ fn as_port(number: f64) -> Option<u16> {
 struct List {
     path: &'static str,
     items: Vec<Value>,
+    is_changed: bool,
 }
 
 impl List {
     fn read(path: &'static str, value: Value) -> Result<Self, Error> {
         match value {
-            Value::Null => Ok(Self { path, items: Vec::new() }),
-            Value::Array(items) => Ok(Self { path, items }),
+            Value::Null => Ok(Self { path, items: Vec::new(), is_changed: false }),
+            Value::Array(items) => Ok(Self { path, items, is_changed: false }),
             _ => Err(Error::Failed(format!(
                 "'{path}' in the configuration must be a list of routes"
             ))),
@@ -170,21 +178,22 @@ impl List {
     }
 
     fn keys(&self) -> impl Iterator<Item = Key> {
-        self.items.iter().filter_map(Route::in_file).map(|route| route.key())
+        self.items.iter().filter_map(key_in_file)
     }
 
     /// For a caller: routes as host and port. What stands in the file by hand and is no route is
     /// shown as it stands, so that it can be found.
-    fn shown(&self, log: &impl Log) -> Value {
+    fn shown(self, log: &impl Log) -> Value {
         let mut others = 0;
-        let mut show = |item: &Value| match Route::in_file(item) {
-            Some(route) => json!(route),
+        let mut show = |item: Value| match parts(&item) {
             None => {
                 others += 1;
-                item.clone()
+                item
             }
+            Some(_) if is_as_shown(&item) => item,
+            Some((host, port)) => json!(Route { host: host.to_owned(), port }),
         };
-        let shown = self.items.iter().map(&mut show).collect();
+        let shown = self.items.into_iter().map(&mut show).collect();
         if others > 0 {
             log.warn(&format!(
                 "{others} items of '{}' in the configuration are no routes",
@@ -194,9 +203,17 @@ impl List {
         shown
     }
 
-    fn to_value(&self) -> Value {
-        if self.items.is_empty() { Value::Null } else { Value::Array(self.items.clone()) }
+    fn into_change(self) -> Change<'static> {
+        let Self { path, items, .. } = self;
+        Change { path, value: if items.is_empty() { Value::Null } else { Value::Array(items) } }
     }
+}
+
+/// Whether a route in the file looks as a caller is shown it, as those do that were set here.
+fn is_as_shown(route: &Value) -> bool {
+    route.as_object().is_some_and(|route| {
+        route.keys().eq(["host", "port"]) && route.get("port").is_some_and(Value::is_u64)
+    })
 }
 
 /// Both lists, read at one moment.
@@ -245,14 +262,10 @@ impl RouteLists {
             if began.saturating_sub(start) > PATIENCE {
                 break;
             }
-            let (before, revision) = Self::read_with_revision(host).await?;
-            let mut after = before.clone();
-            let result = edit(&mut after);
-            let changes: Vec<_> = [(&before.hub, &after.hub), (&before.leaf, &after.leaf)]
-                .into_iter()
-                .filter(|(before, after)| before != after)
-                .map(|(_, after)| Change { path: after.path, value: after.to_value() })
-                .collect();
+            let (mut lists, revision) = Self::read_with_revision(host).await?;
+            let result = edit(&mut lists);
+            let changed = [lists.hub, lists.leaf].into_iter().filter(|list| list.is_changed);
+            let changes: Vec<_> = changed.map(List::into_change).collect();
             // Without a change also: what was read may be what another writer is about to lose.
             match host.set(&revision, &changes).await {
                 Ok(()) => return Ok(result),
@@ -275,25 +288,28 @@ impl RouteLists {
             Server::Leaf => &mut self.leaf,
         };
         list.items.extend(routes.iter().map(|route| json!(route)));
+        list.is_changed |= !routes.is_empty();
     }
 
     /// Removes from both lists every route whose key is in `keys`.
     pub fn remove(&mut self, keys: &HashSet<Key>) {
         for list in [&mut self.hub, &mut self.leaf] {
-            list.items.retain(|item| {
-                !Route::in_file(item).is_some_and(|route| keys.contains(&route.key()))
-            });
+            let before = list.items.len();
+            list.items.retain(|item| !key_in_file(item).is_some_and(|key| keys.contains(&key)));
+            list.is_changed |= list.items.len() != before;
         }
     }
 
     /// The hub's list for a caller.
-    pub fn hub_shown(&self, log: &impl Log) -> Value {
+    pub fn hub_shown(self, log: &impl Log) -> Value {
         self.hub.shown(log)
     }
 
     /// Both lists for a caller: `{"hub": […], "leaf": […]}`.
-    pub fn shown(&self, log: &impl Log) -> Value {
-        json!({ "hub": self.hub.shown(log), "leaf": self.leaf.shown(log) })
+    pub fn shown(self, log: &impl Log) -> Value {
+        // `json!` would copy both.
+        let lists = [("hub", self.hub.shown(log)), ("leaf", self.leaf.shown(log))];
+        lists.into_iter().map(|(server, list)| (server.to_owned(), list)).collect()
     }
 }
 

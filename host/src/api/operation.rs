@@ -275,5 +275,10 @@ fn user_name(id: u32) -> String {
 
 /// A client's text for the log: at most 64 characters, none of which moves the cursor.
 fn printable(text: &str) -> String {
+    // As most are.
+    if text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-. @".contains(&b))
+    {
+        return text.to_owned();
+    }
     text.chars().take(64).flat_map(char::escape_debug).take(64).collect()
 }

@@ -12,6 +12,8 @@ use prometheus_client::metrics::counter::Counter;
 use rustix::fs::OFlags;
 use serde_json::{Value, json};
 
+use super::queue::Queue;
+
 /// `audit.log` in its folder.
 #[derive(Debug)]
 pub(super) struct AuditFile {
@@ -24,13 +26,14 @@ pub(super) struct AuditFile {
     missing: AtomicU64,
     /// How many could not be written at all.
     pub(super) lost: Counter,
+    pub(super) queue: Queue,
 }
 
 impl AuditFile {
     pub(super) fn open(folder: &Path, max_size: u64, max_files: u32) -> io::Result<Self> {
         let path = folder.join("audit.log");
-        let (writing, missing, lost) = Default::default();
-        let file = Self { path, max_size, max_files, writing, missing, lost };
+        let (writing, missing, lost, queue) = Default::default();
+        let file = Self { path, max_size, max_files, writing, missing, lost, queue };
         file.open_file()?;
         Ok(file)
     }

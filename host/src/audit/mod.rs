@@ -6,6 +6,7 @@
 //! it is counted, the log and `GET /ready` tell of it, and the next line says how many there were.
 
 mod file;
+mod queue;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -134,9 +135,7 @@ impl Pending {
             line["error"] = request::harmless(&error.message).into();
         }
         line["ms"] = (self.started.elapsed().as_millis() as u64).into();
-        let file = self.file.clone();
-        let written = tokio::task::spawn_blocking(move || file.append(&line));
-        let error = match timeout(PATIENCE, written).await {
+        let error = match timeout(PATIENCE, self.file.append_later(line)).await {
             Ok(Ok(Ok(()))) => return,
             Ok(Ok(Err(error))) => error.to_string(),
             Ok(Err(error)) => error.to_string(),

@@ -21,6 +21,14 @@ pub trait Config: Send + Sync + 'static {
     fn get(&self, paths: Vec<KeyPath>)
     -> BoxFuture<'_, std::result::Result<Snapshot, ConfigError>>;
 
+    /// The same, with each value as JSON text: plugins get it so. By default it is made of `get`.
+    fn get_texts(
+        &self,
+        paths: Vec<KeyPath>,
+    ) -> BoxFuture<'_, std::result::Result<Texts, ConfigError>> {
+        Box::pin(async { Ok(Texts::from(self.get(paths).await?)) })
+    }
+
     /// Reads for someone who may write: also what others are writing at this moment, so that many
     /// can write at the same time, each on top of the one before. What is shown so is not durable
     /// yet, and nobody may be told of it before the second value, where there is one, says that it
@@ -30,6 +38,17 @@ pub trait Config: Send + Sync + 'static {
         paths: Vec<KeyPath>,
     ) -> BoxFuture<'_, std::result::Result<(Snapshot, Option<Durable>), ConfigError>> {
         Box::pin(async { Ok((self.get(paths).await?, None)) })
+    }
+
+    /// The same as JSON text. By default it is made of `get_to_change`.
+    fn get_texts_to_change(
+        &self,
+        paths: Vec<KeyPath>,
+    ) -> BoxFuture<'_, std::result::Result<(Texts, Option<Durable>), ConfigError>> {
+        Box::pin(async {
+            let (snapshot, durable) = self.get_to_change(paths).await?;
+            Ok((snapshot.into(), durable))
+        })
     }
 
     /// Writes all changes in one step, if the configuration is still at the revision `expected`,
@@ -52,6 +71,23 @@ pub struct Snapshot {
     pub revision: String,
     /// One value for each path.
     pub values: Vec<Value>,
+}
+
+/// Values read at one moment, as JSON text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Texts {
+    /// The state that they were read from; equal revisions mean equal contents.
+    pub revision: String,
+    /// One value for each path.
+    pub values: Vec<Arc<str>>,
+}
+
+impl From<Snapshot> for Texts {
+    fn from(snapshot: Snapshot) -> Self {
+        let Snapshot { revision, values } = snapshot;
+        let values = values.iter().map(|value| json::text(value).into()).collect();
+        Self { revision, values }
+    }
 }
 
 /// A value to be put at a path.
@@ -95,11 +131,25 @@ impl Config for Counted {
         self.config.get(paths)
     }
 
+    fn get_texts(
+        &self,
+        paths: Vec<KeyPath>,
+    ) -> BoxFuture<'_, std::result::Result<Texts, ConfigError>> {
+        self.config.get_texts(paths)
+    }
+
     fn get_to_change(
         &self,
         paths: Vec<KeyPath>,
     ) -> BoxFuture<'_, std::result::Result<(Snapshot, Option<Durable>), ConfigError>> {
         self.config.get_to_change(paths)
+    }
+
+    fn get_texts_to_change(
+        &self,
+        paths: Vec<KeyPath>,
+    ) -> BoxFuture<'_, std::result::Result<(Texts, Option<Durable>), ConfigError>> {
+        self.config.get_texts_to_change(paths)
     }
 
     fn set(
@@ -164,21 +214,21 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
             }
         }
         let read = match changes {
-            true => config.get_to_change(distinct).await,
-            false => config.get(distinct).await.map(|snapshot| (snapshot, None)),
+            true => config.get_texts_to_change(distinct).await,
+            false => config.get_texts(distinct).await.map(|texts| (texts, None)),
         };
-        let (snapshot, durable) = match read {
+        let (Texts { revision, values }, durable) = match read {
             Ok(read) => read,
             Err(error) => return Ok(Err(error.into())),
         };
-        let texts: Vec<_> = snapshot.values.iter().map(json::text).collect();
-        let answered = || places.iter().filter_map(|&place| texts.get(place));
+        let answered = || places.iter().filter_map(|&place| values.get(place));
         accessor.with(|mut access| {
             let call = access.get();
             call.shown_early.extend(durable);
-            call.meter.bytes(answered().map(String::len).sum())
+            call.meter.bytes(answered().map(|text| text.len()).sum())
         })?;
-        Ok(Ok(wit::Snapshot { revision: snapshot.revision, values: answered().cloned().collect() }))
+        let values = answered().map(|text| text.as_ref().to_owned()).collect();
+        Ok(Ok(wit::Snapshot { revision, values }))
     }
 
     async fn set(

@@ -40,7 +40,7 @@ pub(crate) enum Capability {
 }
 
 impl Capability {
-    const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Config,
         Self::Log,
         Self::Clock,

@@ -16,7 +16,7 @@ pub(crate) mod node;
 pub(crate) mod tables;
 
 pub use clock::{Clock, SystemClock};
-pub use config::{Change, Config, ConfigError, Durable, Snapshot};
+pub use config::{Change, Config, ConfigError, Durable, Snapshot, Texts};
 pub use grants::{
     ConfigGrants, GrantError, Grants, JetStreamGrants, KeyPath, KeyPattern, NatsGrants,
     RESERVED_SUBJECTS, ReservedError, SYSTEM_DATABASE, StreamPattern, SubjectPattern, TableGrants,

@@ -15,7 +15,7 @@
 //! | `client.rs`, `tls.rs` | the request, over a socket, TCP or TLS |
 //! | `output.rs` | what is printed, and the exit codes |
 //! | `prompt.rs` | questions on the terminal |
-//! | `log.rs` | the log of a node |
+//! | `log/` | the log of a node |
 
 mod arguments;
 mod call;

@@ -49,7 +49,7 @@ impl Run {
             .map_err(|error| anyhow!("{} cannot be written: {error}", file.display()))?;
         let file = ConfigFile::with_overrides(file, overrides()?)?;
         let settings = file.settings()?;
-        log::start(settings.log_level);
+        let _gathering = log::start(settings.log_level);
         if first_start {
             tracing::info!("{} was made", config::FILE_NAME);
         }

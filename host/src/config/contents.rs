@@ -4,8 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rustix::fs::OFlags;
 use serde_json::{Map, Value};
@@ -14,7 +14,9 @@ use sha2::{Digest, Sha256};
 use super::FileError;
 use super::edit::{Document, EditError};
 use super::group::{Failed, Group};
+use super::seen::Seen;
 use crate::capabilities::{Change, ConfigError, KeyPath};
+use crate::json;
 
 /// A configuration file is a few kilobytes; with 10,000 routes, half a megabyte.
 pub(super) const MOST_BYTES: u64 = 32 << 20;
@@ -39,7 +41,15 @@ pub(super) struct State {
     /// It has no text yet.
     pub(super) is_pending: bool,
     pub(super) is_small: bool,
+    texts: Texts,
 }
+
+/// Values as JSON text, by their paths: a plugin asks for the same ones again and again.
+#[derive(Debug, Default)]
+struct Texts(RwLock<Vec<(KeyPath, Arc<str>)>>);
+
+/// How many are kept, of a version that is small.
+const MOST_TEXTS: usize = 16;
 
 impl Contents {
     /// What the bytes of the file of this name mean.
@@ -59,7 +69,8 @@ impl Contents {
 
     fn new(document: Arc<Document>, revision: String) -> Self {
         let (json, is_small) = (document.shared_json(), document.text().len() <= SMALL);
-        Self { document, state: Arc::new(State { json, revision, is_pending: false, is_small }) }
+        let (is_pending, texts) = (false, Texts::default());
+        Self { document, state: Arc::new(State { json, revision, is_pending, is_small, texts }) }
     }
 
     pub(super) fn text(&self) -> &str {
@@ -116,6 +127,21 @@ impl State {
         at(&self.json, path)
     }
 
+    /// The same as JSON text.
+    pub(super) fn text_at(&self, path: &KeyPath) -> Option<Arc<str>> {
+        let texts = self.texts.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, text)) = texts.iter().find(|(known, _)| known == path) {
+            return Some(text.clone());
+        }
+        drop(texts);
+        let text: Arc<str> = json::text(self.at(path)?).into();
+        let mut texts = self.texts.0.write().unwrap_or_else(PoisonError::into_inner);
+        if self.is_small && texts.len() < MOST_TEXTS {
+            texts.push((path.clone(), text.clone()));
+        }
+        Some(text)
+    }
+
     /// What it says with changes: itself, when that is nothing new; and nothing where a value stands
     /// in the way of a key below it.
     pub(super) fn with(self: &Arc<Self>, changes: &[Change]) -> Option<Arc<Self>> {
@@ -125,7 +151,9 @@ impl State {
         if changes.iter().all(|change| is_there(&self.json, change)) {
             return Some(self.clone());
         }
-        let mut json = Value::clone(&self.json);
+        let new = changes.iter().filter(|change| !is_there(&self.json, change));
+        let new: Vec<Vec<_>> = new.map(|change| change.path.keys().collect()).collect();
+        let mut json = copy_without(&self.json, &new.iter().map(Vec::as_slice).collect::<Vec<_>>());
         for change in changes {
             if is_there(&json, change) {
                 continue;
@@ -144,7 +172,25 @@ impl State {
         static NUMBER: AtomicU64 = AtomicU64::new(1);
         let revision = format!("pending {}", NUMBER.fetch_add(1, Relaxed));
         let is_small = self.is_small && changes.iter().all(is_short);
-        Some(Arc::new(Self { json: json.into(), revision, is_pending: true, is_small }))
+        let (json, is_pending, texts) = (json.into(), true, Texts::default());
+        Some(Arc::new(Self { json, revision, is_pending, is_small, texts }))
+    }
+}
+
+/// A copy with null at these paths: what stands there is about to be replaced, and may be long.
+fn copy_without(json: &Value, paths: &[&[&str]]) -> Value {
+    if paths.iter().any(|path| path.is_empty()) {
+        return Value::Null;
+    }
+    match json {
+        Value::Object(object) if !paths.is_empty() => {
+            let copy = |(key, value): (&String, &Value)| {
+                let below = paths.iter().filter_map(|path| path.strip_prefix(&[key.as_str()]));
+                (key.clone(), copy_without(value, &below.collect::<Vec<_>>()))
+            };
+            object.iter().map(copy).collect()
+        }
+        json => json.clone(),
     }
 }
 
@@ -191,9 +237,10 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
 }
 
 /// Reads a small file if that needs no wait: all of it is in memory, and the kernel says so. Nothing
-/// otherwise, and on systems that cannot say.
+/// otherwise, and on systems that cannot say. With it comes what tells for a while that it is still
+/// the same.
 #[cfg(target_os = "linux")]
-pub(super) fn look(path: &Path) -> Option<Vec<u8>> {
+pub(super) fn look(path: &Path) -> Option<(Vec<u8>, Option<Seen>)> {
     use std::io::IoSliceMut;
 
     use rustix::fs::{CWD, Mode, ResolveFlags, openat2};
@@ -202,16 +249,17 @@ pub(super) fn look(path: &Path) -> Option<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file: File = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED).ok()?.into();
     let metadata = file.metadata().ok().filter(|metadata| metadata.is_file())?;
+    let seen = Seen::before_reading(&metadata);
     let mut bytes =
         vec![0; usize::try_from(metadata.len()).ok().filter(|size| *size <= SMALL)? + 1];
     let read = preadv2(&file, &mut [IoSliceMut::new(&mut bytes)], 0, ReadWriteFlags::NOWAIT);
     // Shorter than it was: somebody is at it. Longer likewise.
     let read = read.ok().filter(|read| read + 1 == bytes.len())?;
     bytes.truncate(read);
-    Some(bytes)
+    Some((bytes, seen))
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn look(_: &Path) -> Option<Vec<u8>> {
+pub(super) fn look(_: &Path) -> Option<(Vec<u8>, Option<Seen>)> {
     None
 }

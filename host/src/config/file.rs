@@ -1,7 +1,7 @@
 //! The configuration file: read again whenever it has changed, and written with compare-and-set.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use serde_json::Value;
@@ -10,8 +10,12 @@ use tokio::sync::watch;
 use super::contents::{self, Contents, State};
 use super::group::{End, Failed, Group, Groups};
 use super::replace::{self, PATIENCE};
+use super::seen::Seen;
 use super::{FileError, Overrides, ReadError, Settings, keys, settings};
-use crate::capabilities::{BoxFuture, Change, Config, ConfigError, Durable, KeyPath, Snapshot};
+use crate::capabilities::{
+    BoxFuture, Change, Config, ConfigError, Durable, KeyPath, Snapshot, Texts,
+};
+use crate::json;
 
 /// The configuration file of a node. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -24,10 +28,23 @@ struct Inner {
     path: PathBuf,
     overrides: Overrides,
     /// What was read last, and is durable. It is used again while the file has the same bytes.
-    last: Mutex<Option<Arc<Contents>>>,
+    last: RwLock<Option<Last>>,
     groups: Groups,
     /// Tells of each version that was written here.
     written: watch::Sender<()>,
+}
+
+#[derive(Debug, Clone)]
+struct Last {
+    contents: Arc<Contents>,
+    /// How the file looks that has them.
+    seen: Option<Seen>,
+}
+
+impl From<Arc<Contents>> for Last {
+    fn from(contents: Arc<Contents>) -> Self {
+        Self { contents, seen: None }
+    }
 }
 
 impl ConfigFile {
@@ -45,7 +62,7 @@ impl ConfigFile {
         let inner = Inner {
             path: path.into(),
             overrides,
-            last: Mutex::default(),
+            last: RwLock::default(),
             groups: Groups::default(),
             written: watch::Sender::default(),
         };
@@ -110,6 +127,16 @@ impl Config for ConfigFile {
         })
     }
 
+    fn get_texts(&self, paths: Vec<KeyPath>) -> BoxFuture<'_, Result<Texts, ConfigError>> {
+        let inner = self.inner.clone();
+        Box::pin(async move {
+            match inner.look() {
+                Some(contents) => Ok(inner.texts(&contents.state, &paths)?),
+                None => off_the_runtime(move || inner.texts(&inner.read()?.state, &paths)).await,
+            }
+        })
+    }
+
     fn get_to_change(
         &self,
         paths: Vec<KeyPath>,
@@ -124,6 +151,23 @@ impl Config for ConfigFile {
                 false => off_the_runtime(move || inner.snapshot(&state, &paths)).await?,
             };
             Ok((snapshot, Some(Box::pin(end.wait()) as Durable)))
+        })
+    }
+
+    fn get_texts_to_change(
+        &self,
+        paths: Vec<KeyPath>,
+    ) -> BoxFuture<'_, Result<(Texts, Option<Durable>), ConfigError>> {
+        let inner = self.inner.clone();
+        Box::pin(async move {
+            let Some((state, end)) = inner.groups.newest() else {
+                return Ok((self.get_texts(paths).await?, None));
+            };
+            let texts = match state.is_small {
+                true => inner.texts(&state, &paths)?,
+                false => off_the_runtime(move || inner.texts(&state, &paths)).await?,
+            };
+            Ok((texts, Some(Box::pin(end.wait()) as Durable)))
         })
     }
 
@@ -194,22 +238,35 @@ impl Inner {
     /// The file as it is now, durable.
     fn read(&self) -> Result<Arc<Contents>, FileError> {
         let bytes = contents::read(&self.path)?;
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        // A few kilobytes are compared sooner than any time stamp could be trusted.
-        if let Some(last) = last.as_ref().filter(|last| last.text().as_bytes() == bytes) {
-            return Ok(last.clone());
+        let mut last = self.last.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Last { contents, .. }) = &*last
+            && contents.text().as_bytes() == bytes
+        {
+            return Ok(contents.clone());
         }
         let contents = Arc::new(Contents::parse(&replace::name(&self.path), bytes)?);
         replace::settle(&self.path);
-        *last = Some(contents.clone());
+        *last = Some(contents.clone().into());
         Ok(contents)
     }
 
     /// The same, if that needs no wait.
     fn look(&self) -> Option<Arc<Contents>> {
-        let bytes = contents::look(&self.path)?;
-        let last = self.last.try_lock().ok()?;
-        last.as_ref().filter(|last| last.text().as_bytes() == bytes).cloned()
+        let Last { contents, seen } = self.last.try_read().ok()?.clone()?;
+        if seen.is_some_and(|seen| seen.is_still_at(&self.path)) {
+            return Some(contents);
+        }
+        let (bytes, seen) = contents::look(&self.path)?;
+        if contents.text().as_bytes() != bytes {
+            return None;
+        }
+        if let Ok(mut last) = self.last.try_write()
+            && let Some(last) = &mut *last
+            && Arc::ptr_eq(&last.contents, &contents)
+        {
+            last.seen = seen;
+        }
+        Some(contents)
     }
 
     fn snapshot(&self, state: &State, paths: &[KeyPath]) -> Result<Snapshot, FileError> {
@@ -225,6 +282,15 @@ impl Inner {
     fn no_mapping(&self, path: &KeyPath) -> FileError {
         let change = Change { path: path.clone(), value: Value::Bool(true) };
         self.refusal(&[change]).unwrap_or(FileError::Conflict)
+    }
+
+    fn texts(&self, state: &State, paths: &[KeyPath]) -> Result<Texts, FileError> {
+        let text = |path: &KeyPath| match self.overrides.get(path) {
+            Some(value) => Ok(json::text(value).into()),
+            None => state.text_at(path).ok_or_else(|| self.no_mapping(path)),
+        };
+        let values = paths.iter().map(text).collect::<Result<_, _>>()?;
+        Ok(Texts { revision: state.revision.clone(), values })
     }
 
     fn pending(&self) -> Option<Base> {
@@ -285,7 +351,8 @@ impl Inner {
             replace::replace(&self.path, before.text(), after.text(), group.deadline)
                 .map_err(|error| Failed::Group(error.into()))?;
         }
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(after.clone());
+        let last = Some(after.clone().into());
+        *self.last.write().unwrap_or_else(PoisonError::into_inner) = last;
         self.written.send_replace(());
         Ok(after)
     }

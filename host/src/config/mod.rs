@@ -10,6 +10,7 @@ mod group;
 mod keys;
 mod overrides;
 mod replace;
+mod seen;
 mod settings;
 
 pub use edit::EditError;

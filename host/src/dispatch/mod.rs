@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::audit::AuditLog;
 use crate::capabilities::{BoxFuture, ConfigError, Grants, log::one_line};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, OfOperation};
 use crate::runtime::{
     Answerer, CallError, ComponentSource, Limits, LoadError, Operation, Plugin, Runtime,
 };
@@ -32,6 +32,14 @@ pub(crate) struct Dispatch {
 struct Entry {
     operation: Operation,
     performer: Performer,
+    counted: OfOperation,
+}
+
+impl Entry {
+    fn new(operation: Operation, performer: Performer) -> Self {
+        let counted = OfOperation::new(&*operation.name);
+        Self { operation, performer, counted }
+    }
 }
 
 /// Who performs an operation.
@@ -74,7 +82,7 @@ impl Dispatch {
                 });
             }
             let performer = Performer::Plugin(plugin.clone());
-            described.insert(key, Entry { operation, performer });
+            described.insert(key, Entry::new(operation, performer));
         }
         self.operations.append(&mut described);
         Ok(plugin)
@@ -126,7 +134,7 @@ impl Dispatch {
         }
         let name = operation.name.as_str().into();
         let performer = Performer::Native(native);
-        self.operations.insert(name, Entry { operation, performer });
+        self.operations.insert(name, Entry::new(operation, performer));
         Ok(())
     }
 
@@ -154,7 +162,7 @@ impl Dispatch {
             Ok(found) => found,
             Err(error) => {
                 // The name is the client's own, and has no place among ours.
-                self.metrics.operation("unknown", error.kind.name(), started.elapsed());
+                self.metrics.unknown_operation(error.kind.name(), started.elapsed());
                 return Err(error);
             }
         };
@@ -162,7 +170,7 @@ impl Dispatch {
             if let Some(audit) = &self.audit {
                 audit.refused(caller, name, &refused).await;
             }
-            self.metrics.operation(name, refused.kind.name(), started.elapsed());
+            self.metrics.operation(&entry.counted, refused.kind.name(), started.elapsed());
             return Err(refused);
         }
         let audit = self.audit.as_ref().filter(|_| entry.operation.changes);
@@ -172,7 +180,7 @@ impl Dispatch {
             audit.end(&result).await;
         }
         let outcome = result.as_ref().map_or_else(|error| error.kind.name(), |_| "ok");
-        self.metrics.operation(name, outcome, started.elapsed());
+        self.metrics.operation(&entry.counted, outcome, started.elapsed());
         result
     }
 

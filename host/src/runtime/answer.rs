@@ -82,7 +82,7 @@ impl Runtime {
             store.run_concurrent(async |accessor| peer.call_answer(accessor, request).await).await?
         })
         .await;
-        self.metrics.call(&plugin.name, &Used::of(store.data()));
+        self.metrics.call(&plugin.counted, &Used::of(store.data()));
         match reply {
             Err(_) => Err(CallError::Exceeded(Exceeded::WallClock(limits.wall_clock))),
             Ok(Err(trap)) => Err(trap.into()),

@@ -115,7 +115,7 @@ impl Runtime {
         })
         .await;
         if let Some(instance) = instance {
-            self.metrics.call(&plugin.name, &Used::of(instance.store.data()));
+            self.metrics.call(&plugin.counted, &Used::of(instance.store.data()));
             if let (Some(idle), Ok(Ok(_))) = (&plugin.idle, &reply) {
                 idle.keep(instance);
             }

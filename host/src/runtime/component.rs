@@ -11,6 +11,7 @@ use super::call::State;
 use super::idle::Idle;
 use super::{Limits, LimitsError, Runtime, precompiled};
 use crate::capabilities::Grants;
+use crate::metrics::OfPlugin;
 use crate::wit::{ExtensionPre, exports::harper::plugin::operations};
 
 /// Where a component comes from.
@@ -152,6 +153,7 @@ pub(crate) struct Plugin {
     pub(super) prepared: ExtensionPre<State>,
     pub(super) grants: Arc<Grants>,
     pub(super) limits: Limits,
+    pub(super) counted: OfPlugin,
     /// Kept between calls; none of a plugin that is not the host's own.
     pub(super) idle: Option<Idle>,
 }
@@ -194,7 +196,8 @@ impl Runtime {
             self.linker.instantiate_pre(&component).and_then(ExtensionPre::new).map_err(
                 |error| LoadError::World { plugin: plugin(), message: format!("{error:#}") },
             )?;
-        let loaded = Plugin { name: name.into(), prepared, grants: grants.into(), limits, idle };
+        let (counted, grants) = (OfPlugin::new(name), grants.into());
+        let loaded = Plugin { name: name.into(), prepared, grants, limits, counted, idle };
         let operations = match self.describe(&loaded).await {
             Ok(operations) => operations,
             Err(error) => {

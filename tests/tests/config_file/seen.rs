@@ -1,16 +1,18 @@
 //! What is done to the file by hand is seen.
 
 use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use harper_host::config::ConfigFile;
 use harper_host::{Change, Config, ConfigError};
 use serde_json::{Value, json};
 use tracing::{Metadata, Subscriber, span};
 
-use crate::{HEAD, HUB, TAIL, file, hub, hub_in, no_routes, node, route, set};
+use crate::{HEAD, HUB, TAIL, file, hub, hub_in, no_routes, node, route, set, wait_until};
 
 // covers: routes.file.hand-edit-seen
 #[tokio::test]
@@ -44,6 +46,78 @@ async fn an_edit_with_the_same_size_and_time() {
     assert_eq!(hub(&node).await, ["b"]);
     set(&node.host, "c").await.unwrap();
     assert_eq!(hub(&node).await, ["b", "c"]);
+}
+
+/// A file that has been as it is for some time is not read at each call: whatever can be done to it
+/// without a trace in its size and mtime is seen all the same, at the next call.
+// covers: routes.file.hand-edit-seen
+#[tokio::test]
+async fn an_edit_of_a_file_that_was_left_alone_for_long() {
+    let text = |host: &str| no_routes().replace("null", &format!("[{{ host: {host}, port: 1 }}]"));
+    let set_time = |path: &Path, time| {
+        File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+    };
+    let modified = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
+    let mut nodes = Vec::new();
+    for _ in 0..6 {
+        let node = node().await;
+        let (path, folder) = (file(&node), node.folder.path());
+        // What will take its place is as old, as long, and has the same mtime.
+        fs::write(&path, text("a")).unwrap();
+        fs::write(folder.join("other"), text("b")).unwrap();
+        set_time(&folder.join("other"), modified(&path));
+        nodes.push(node);
+    }
+    let linked = file(&nodes[3]);
+    let folder = nodes[3].folder.path();
+    fs::rename(&linked, folder.join("one")).unwrap();
+    symlink("one", &linked).unwrap();
+    symlink("other", folder.join("link")).unwrap();
+    let changed = |path: &Path| {
+        let metadata = fs::metadata(path).unwrap();
+        UNIX_EPOCH + Duration::new(metadata.ctime() as u64, metadata.ctime_nsec() as u32)
+    };
+    let old = Duration::from_secs(4);
+    wait_until("the files grow old", || {
+        std::thread::sleep(Duration::from_millis(20));
+        nodes.iter().all(|node| changed(&file(node)).elapsed().is_ok_and(|age| age > old))
+    });
+    let edits: [&dyn Fn(&Path, &Path); 6] = [
+        // In place.
+        &|path, _| fs::write(path, text("b")).unwrap(),
+        &|path, _| {
+            let before = modified(path);
+            fs::write(path, text("b")).unwrap();
+            set_time(path, before);
+        },
+        // By another file.
+        &|path, folder| fs::rename(folder.join("other"), path).unwrap(),
+        // By another target of the link.
+        &|path, folder| fs::rename(folder.join("link"), path).unwrap(),
+        // In place, with a time of the future.
+        &|path, _| {
+            fs::write(path, text("b")).unwrap();
+            set_time(path, SystemTime::now() + Duration::from_secs(3600));
+        },
+        // The folder of it.
+        &|path, folder| {
+            let moved = folder.with_extension("moved");
+            fs::rename(folder, &moved).unwrap();
+            fs::create_dir(folder).unwrap();
+            fs::rename(moved.join("other"), path).unwrap();
+            fs::remove_dir_all(moved).unwrap();
+        },
+    ];
+    for (n, (node, edit)) in nodes.iter().zip(edits).enumerate() {
+        for _ in 0..3 {
+            assert_eq!(hub(node).await, ["a"], "edit {n}");
+        }
+        edit(&file(node), node.folder.path());
+        assert_eq!(hub(node).await, ["b"], "edit {n}");
+        // Also right after, when the new one is young.
+        fs::write(file(node), text("c")).unwrap();
+        assert_eq!(hub(node).await, ["c"], "edit {n}");
+    }
 }
 
 // covers: routes.file.hand-edit-seen

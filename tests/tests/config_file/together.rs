@@ -194,7 +194,8 @@ async fn what_cannot_be_written_fails_its_writer_alone() {
     let stopped = Stopped::new().await;
     let first = stopped.set("first");
     stopped.until_pending(1).await;
-    // These two gather behind it.
+    // Its writer must have begun, or these two would not gather behind it but join it.
+    stopped.some_time().await;
     let (config, (_, revision)) = (stopped.config.clone(), stopped.pending().await);
     let mapping = vec![Change { path: "mapping".parse().unwrap(), value: json!({ "a": 1 }) }];
     let wrong = tokio::spawn(async move { config.set(revision.clone(), mapping).await });

@@ -1,0 +1,47 @@
+//! Structured logs on standard error: for people on a terminal, else one JSON object a line.
+//!
+//! | file | what it is for |
+//! | --- | --- |
+//! | `json.rs` | an event as a line of JSON |
+//! | `lines.rs` | lines that are written together |
+
+mod json;
+mod lines;
+
+use std::io::{IsTerminal, stderr};
+use std::sync::Arc;
+
+use tracing_subscriber::filter::LevelFilter;
+
+use harper_host::config::LogLevel;
+
+use json::Json;
+use lines::{Events, Gathering, Lines};
+
+/// Starts the log. While what this returns lives, lines of a level that is no trouble may wait for
+/// some 20 ms to be written with others, unless they go to a terminal. Then all is written, and each
+/// line at once.
+pub(super) fn start(level: LogLevel) -> Option<Gathering> {
+    let level = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    let log = tracing_subscriber::fmt().with_max_level(level);
+    if stderr().is_terminal() {
+        log.with_writer(stderr).init();
+        return None;
+    }
+    let lines = Arc::new(Lines::new(stderr()));
+    log.event_format(Json).with_writer(Events(lines.clone())).init();
+    let panicking = lines.clone();
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        // What came before it is written before it, whatever comes after.
+        panicking.write_out();
+        report(panic);
+    }));
+    Gathering::start(lines)
+}

@@ -1,0 +1,100 @@
+//! Whether a file is still what was read of it, asked of its time stamps for as long as they tell.
+//!
+//! Whoever changes a file changes its ctime, which nobody can set, and who puts another one into its
+//! place changes the inode; but the kernel's clock has ticks, and a change in the tick of the one
+//! before leaves no trace. So, as git has it, stamps count once they are some seconds older than the
+//! reading. What they do not show even then (memory that is mapped and still being written, a server
+//! elsewhere with a clock of its own) is seen when the file is read again, soon, in any case.
+
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How much older than the reading stamps must be. Some file systems count in steps of two seconds.
+const MARGIN: Duration = Duration::from_secs(3);
+/// How long stamps stand for the bytes. Within it a busy node asks hundreds of times.
+const TRUST: Duration = Duration::from_millis(100);
+
+/// How a file looked from outside when it was read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    stamps: Stamps,
+    until: Instant,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamps {
+    device: u64,
+    inode: u64,
+    size: u64,
+    /// Seconds and nanoseconds since 1970.
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Seen {
+    /// `metadata` is of the open file, before it is read; none when its stamps do not tell enough.
+    #[cfg(target_os = "linux")]
+    pub(super) fn before_reading(metadata: &Metadata) -> Option<Self> {
+        let stamps = Stamps::of(metadata);
+        let seen = Self { stamps, until: Instant::now() + TRUST };
+        stamps.are_settled(SystemTime::now()).then_some(seen)
+    }
+
+    /// Whether the file at `path` certainly is the one that was read, and unchanged.
+    pub(super) fn is_still_at(&self, path: &Path) -> bool {
+        Instant::now() < self.until
+            && fs::metadata(path).is_ok_and(|now| Stamps::of(&now) == self.stamps)
+    }
+}
+
+impl Stamps {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// Whether a change from `now` on will show. A clock that was set back makes stamps of the
+    /// future, which say nothing.
+    fn are_settled(&self, now: SystemTime) -> bool {
+        let now = now.duration_since(UNIX_EPOCH).ok();
+        let Some(settled) = now.and_then(|now| now.checked_sub(MARGIN)) else { return false };
+        let settled = (settled.as_secs() as i64, i64::from(settled.subsec_nanos()));
+        self.modified < settled && self.changed < settled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stamps_count_once_they_are_old_and_never_from_the_future() {
+        let now = SystemTime::now();
+        let at = |time: SystemTime| {
+            let since = time.duration_since(UNIX_EPOCH).unwrap();
+            (since.as_secs() as i64, i64::from(since.subsec_nanos()))
+        };
+        let (old, young) = (at(now - 2 * MARGIN), at(now - MARGIN / 2));
+        let future = at(now + Duration::from_secs(3600));
+        for (modified, changed, expected) in [
+            (old, old, true),
+            (young, old, false),
+            (old, young, false),
+            (future, old, false),
+            (old, future, false),
+            ((-1, 0), (-1, 0), true),
+        ] {
+            let stamps = Stamps { device: 1, inode: 1, size: 1, modified, changed };
+            assert_eq!(stamps.are_settled(now), expected, "{modified:?} {changed:?}");
+        }
+        let stamps = Stamps { device: 1, inode: 1, size: 1, modified: old, changed: old };
+        assert!(!stamps.are_settled(UNIX_EPOCH), "a clock that was never set");
+    }
+}
