@@ -131,7 +131,8 @@ async fn lines_of_many_at_the_same_time() {
         .map(|n| {
             let (log, path) = (log.clone(), root.path().join("log/audit.log"));
             tokio::spawn(async move {
-                log.begin(&bob(), &format!("x{n}"), &json!({})).end(&Ok(Value::Null)).await;
+                let x = operation(&format!("x{n}"), &[]);
+                log.begin(&bob(), &x, &json!({})).end(&Ok(Value::Null)).await;
                 // It is there when the reply goes out.
                 let text = fs::read_to_string(path).unwrap();
                 assert!(text.contains(&format!("\"x{n}\"")), "{n}");
@@ -157,7 +158,8 @@ fn a_line_after_the_end_of_a_runtime() {
     let line = log.0.append_later(json!({ "lost": true }));
     assert!(line.blocking_recv().is_err(), "nobody waits for what is never written");
     drop(entered);
-    runtime().block_on(log.begin(&bob(), "x", &json!({})).end(&Ok(Value::Null)));
+    let x = operation("x", &[]);
+    runtime().block_on(log.begin(&bob(), &x, &json!({})).end(&Ok(Value::Null)));
     assert_eq!(lines(root.path(), "audit.log").len(), 1);
 }
 
