@@ -64,7 +64,8 @@ async fn for_another_leaf_list_the_leaf_alone_is_restarted() {
     // The second node's hub says that two leaves have joined it: its own, and the first node's.
     let system = second.servers.system().await.unwrap();
     eventually("the leaf has joined the other hub", async || {
-        let found = system.request("$SYS.REQ.SERVER.PING.LEAFZ", "".into()).await.unwrap();
+        let subject = format!("$SYS.REQ.SERVER.{}.LEAFZ", system.server_info().server_id);
+        let found = system.request(subject, "".into()).await.unwrap();
         String::from_utf8_lossy(&found.payload).contains("node-1-leaf")
     })
     .await
