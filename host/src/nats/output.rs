@@ -127,6 +127,9 @@ pub(super) async fn listen(
             continue;
         }
         let (level, text) = parse(&line);
+        if text.is_empty() {
+            continue;
+        }
         heard.send_modify(|heard| follow(heard, level, text));
         log.write(level, text);
     }
@@ -137,7 +140,8 @@ pub(super) async fn listen(
 fn parse(line: &str) -> (LogLevel, &str) {
     let parts = line.strip_prefix('[').and_then(|line| {
         let (_, rest) = line.split_once("] [")?;
-        rest.split_once("] ")
+        let (level, text) = rest.split_once(']')?;
+        Some((level, text.trim_start()))
     });
     match parts {
         Some(("INF", text)) => (LogLevel::Info, text),

@@ -11,7 +11,10 @@ mod lines;
 use std::io::{IsTerminal, stderr};
 use std::sync::Arc;
 
-use tracing_subscriber::filter::LevelFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use harper_host::config::LogLevel;
 
@@ -30,12 +33,19 @@ pub(super) fn start(level: LogLevel) -> Option<Gathering> {
         LogLevel::Trace => LevelFilter::TRACE,
     };
     let log = tracing_subscriber::fmt().with_max_level(level);
+    // The connections of this node to its own servers are no news unless something is wrong.
+    let is_news = move |event: &Metadata<'_>| {
+        level >= LevelFilter::DEBUG
+            || !event.target().starts_with("async_nats")
+            || *event.level() <= Level::WARN
+    };
     if stderr().is_terminal() {
-        log.with_writer(stderr).init();
+        log.with_writer(stderr).finish().with(filter_fn(is_news)).init();
         return None;
     }
     let lines = Arc::new(Lines::new(stderr()));
-    log.event_format(Json).with_writer(Events(lines.clone())).init();
+    let log = log.event_format(Json).with_writer(Events(lines.clone())).finish();
+    log.with(filter_fn(is_news)).init();
     let panicking = lines.clone();
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
