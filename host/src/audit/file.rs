@@ -10,6 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::OFlags;
 use serde_json::Value;
 
+use super::queue::Queue;
+
 /// `audit.log` in its folder.
 #[derive(Debug)]
 pub(super) struct AuditFile {
@@ -18,13 +20,15 @@ pub(super) struct AuditFile {
     max_files: u32,
     /// One line at a time, and none while files are renamed.
     writing: Mutex<()>,
+    pub(super) queue: Queue,
 }
 
 impl AuditFile {
     pub(super) fn open(folder: &Path, max_size: u64, max_files: u32) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let path = folder.join("audit.log");
-        let file = Self { path, max_size, max_files, writing: Mutex::default() };
+        let (writing, queue) = (Mutex::default(), Queue::default());
+        let file = Self { path, max_size, max_files, writing, queue };
         file.open_file()?;
         Ok(file)
     }

@@ -5,6 +5,7 @@
 //! killed in between leaves a change without a line.
 
 mod file;
+mod queue;
 #[cfg(test)]
 mod tests;
 
@@ -121,9 +122,7 @@ impl Pending {
             line["error"] = error.message.as_str().into();
         }
         line["ms"] = (self.started.elapsed().as_millis() as u64).into();
-        let file = self.file.clone();
-        let written = tokio::task::spawn_blocking(move || file.append(&line));
-        let error = match timeout(PATIENCE, written).await {
+        let error = match timeout(PATIENCE, self.file.append_later(line)).await {
             Ok(Ok(Ok(()))) => return,
             Ok(Ok(Err(error))) => error.to_string(),
             Ok(Err(error)) => error.to_string(),

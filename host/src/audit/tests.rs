@@ -96,6 +96,44 @@ async fn what_happens_to_the_file_meanwhile() {
     assert!(AuditLog::open(root.path(), 1, 1).is_err(), "a start says so");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn lines_of_many_at_the_same_time() {
+    let root = tempfile::tempdir().unwrap();
+    let log = AuditLog::open(root.path(), 1 << 20, 2).unwrap();
+    let writers: Vec<_> = (0..100)
+        .map(|n| {
+            let (log, path) = (log.clone(), root.path().join("log/audit.log"));
+            tokio::spawn(async move {
+                log.begin(&bob(), &format!("x{n}"), &json!({})).end(&Ok(Value::Null)).await;
+                // It is there when the reply goes out.
+                let text = fs::read_to_string(path).unwrap();
+                assert!(text.contains(&format!("\"x{n}\"")), "{n}");
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    assert_eq!(lines(root.path(), "audit.log").len(), 100);
+}
+
+/// The end of a runtime takes the thread away that was to write; another one writes again.
+#[test]
+fn a_line_after_the_end_of_a_runtime() {
+    let root = tempfile::tempdir().unwrap();
+    let log = AuditLog::open(root.path(), 1 << 20, 2).unwrap();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let one = runtime();
+    let handle = one.handle().clone();
+    one.shutdown_background();
+    let entered = handle.enter();
+    let line = log.0.append_later(json!({ "lost": true }));
+    assert!(line.blocking_recv().is_err(), "nobody waits for what is never written");
+    drop(entered);
+    runtime().block_on(log.begin(&bob(), "x", &json!({})).end(&Ok(Value::Null)));
+    assert_eq!(lines(root.path(), "audit.log").len(), 1);
+}
+
 // covers: audit.refused
 #[tokio::test(start_paused = true)]
 async fn who_may_do_nothing_cannot_push_out_what_others_did() {
