@@ -10,8 +10,11 @@ use wasmtime::Store;
 use super::call::State;
 use crate::wit::Extension;
 
-/// Instances that wait, at most: each has memory of its own.
-pub(super) const MOST_IDLE: usize = 16;
+/// Instances that wait, at most: each has memory of its own, and more than some for each processor
+/// are rarely at work.
+pub(super) fn most() -> usize {
+    std::thread::available_parallelism().map_or(4, |processors| processors.get() * 2).min(32)
+}
 
 /// Calls that one instance serves, so that what it may leak stays small.
 const MOST_CALLS: u32 = 10_000;
@@ -27,8 +30,16 @@ pub(super) struct Instance {
 }
 
 /// Those that wait for a call.
-#[derive(Default)]
-pub(super) struct Idle(Mutex<Vec<Instance>>);
+pub(super) struct Idle {
+    waiting: Mutex<Vec<Instance>>,
+    most: usize,
+}
+
+impl Default for Idle {
+    fn default() -> Self {
+        Self { waiting: Mutex::default(), most: most() }
+    }
+}
 
 impl Idle {
     /// The one that waits for the shortest time: its memory is warm.
@@ -43,13 +54,13 @@ impl Idle {
         let memory = instance.store.data().memory.used();
         if instance.calls < MOST_CALLS && memory <= MOST_MEMORY {
             let mut waiting = self.waiting();
-            if waiting.len() < MOST_IDLE {
+            if waiting.len() < self.most {
                 waiting.push(instance);
             }
         }
     }
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<Instance>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -75,7 +75,7 @@ impl Runtime {
 /// microseconds instead of system calls. Those that wait for a call hold their places too.
 fn pool() -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
-    let instances = CONCURRENT_CALLS + answer::CONCURRENT_ANSWERS + idle::MOST_IDLE as u32;
+    let instances = CONCURRENT_CALLS + answer::CONCURRENT_ANSWERS + idle::most() as u32;
     pool.total_component_instances(instances)
         .total_core_instances(instances * CORE_INSTANCES)
         .max_core_instances_per_component(CORE_INSTANCES)
