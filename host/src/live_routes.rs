@@ -41,8 +41,7 @@ impl Routes {
     /// The routes in a configuration. What is none is passed over, and told in the log.
     pub fn read(document: &Value) -> Self {
         let list = |path: &str| {
-            let value = path.split('.').try_fold(document, |value, key| value.get(key));
-            let (routes, errors) = Route::read_list(path, value.unwrap_or(&Value::Null));
+            let (routes, errors) = Route::read_list(path, at(document, path));
             for error in errors {
                 tracing::warn!("{error}");
             }
@@ -88,6 +87,7 @@ impl Drop for LiveRoutes {
 enum Wrong {
     Unreadable(String),
     NoClustering,
+    NoList(&'static str),
 }
 
 struct Watcher<S> {
@@ -131,7 +131,8 @@ impl<S: TakesRoutes> Watcher<S> {
     /// Whether there is nothing left to do about the file as it is now.
     async fn apply(&mut self) -> bool {
         let file = self.file.clone();
-        let read = tokio::task::spawn_blocking(move || file.document()).await;
+        // What the environment says is there whatever happens to the file.
+        let read = tokio::task::spawn_blocking(move || file.without_overrides()).await;
         let document = match read {
             Ok(Ok(document)) => document,
             Ok(Err(error)) => {
@@ -143,6 +144,11 @@ impl<S: TakesRoutes> Watcher<S> {
         // A file that somebody emptied, or is about to write anew, is no wish to leave the cluster.
         if !document["clustering"].is_object() {
             return self.wrong(Wrong::NoClustering);
+        }
+        if let Some(list) =
+            [HUB_ROUTES, LEAF_ROUTES].into_iter().find(|path| !is_list(&document, path))
+        {
+            return self.wrong(Wrong::NoList(list));
         }
         self.told = None;
         let wanted = Routes::read(&document);
@@ -168,14 +174,32 @@ impl<S: TakesRoutes> Watcher<S> {
     fn wrong(&mut self, what: Wrong) -> bool {
         if self.told.as_ref() != Some(&what) {
             let text = match &what {
-                Wrong::Unreadable(error) => error,
-                Wrong::NoClustering => "it has no 'clustering' any more",
+                Wrong::Unreadable(error) => error.clone(),
+                Wrong::NoClustering => "it has no 'clustering' any more".into(),
+                Wrong::NoList(path) => format!("'{path}' is no list"),
             };
             tracing::warn!("the routes stay as they are: {text}");
             self.told = Some(what);
         }
         true
     }
+}
+
+fn at<'v>(document: &'v Value, path: &str) -> &'v Value {
+    path.split('.').fold(document, |value, key| &value[key])
+}
+
+/// Whether a list of routes can stand there, or none.
+fn is_list(document: &Value, path: &str) -> bool {
+    let mut value = document;
+    for key in path.split('.') {
+        match value {
+            Value::Object(_) => value = &value[key],
+            Value::Null => return true,
+            _ => return false,
+        }
+    }
+    value.is_null() || value.is_array()
 }
 
 /// What tells one state of a file from another without reading it.

@@ -77,6 +77,14 @@ impl ConfigFile {
         Ok(document)
     }
 
+    /// The whole document as the file alone has it.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn without_overrides(&self) -> Result<Value, FileError> {
+        Ok(Value::clone(&self.inner.read()?.state.json))
+    }
+
     /// What it means; a value that cannot be is said to be where it stands, here or in the
     /// environment.
     ///
