@@ -17,6 +17,9 @@ use crate::Host;
 /// sees a timeout.
 const HELD: usize = 64;
 
+/// Bytes of a request that does not wait for a place: more than any that is answered by default.
+const LARGE: usize = 1 << 20;
+
 /// Answers until it is dropped.
 #[derive(Debug)]
 pub struct Peers(JoinHandle<()>);
@@ -53,9 +56,14 @@ async fn serve(mut subscriber: Subscriber, client: Client, host: Host) {
     let places = Arc::new(Semaphore::new(HELD));
     // Ends its tasks when it is dropped, with this one.
     let mut answers = JoinSet::new();
-    while let Ok(place) = places.clone().acquire_owned().await {
-        let Some(message) = subscriber.next().await else { return };
+    while let Some(message) = subscriber.next().await {
         while answers.try_join_next().is_some() {}
+        if message.payload.len() > LARGE {
+            // It is refused by its length, and does not wait with all its bytes.
+            answer(message, &client, &host).await;
+            continue;
+        }
+        let Ok(place) = places.clone().acquire_owned().await else { return };
         let (client, host) = (client.clone(), host.clone());
         answers.spawn(async move {
             answer(message, &client, &host).await;
