@@ -68,6 +68,14 @@ impl Host {
         std::iter::once(own).chain(self.servers.as_ref().map(nats::Nats::registry))
     }
 
+    /// A NATS server of this node's that should run and does not.
+    pub(crate) fn server_that_is_down(&self) -> Option<&'static str> {
+        use nats::ServerKind::{Hub, Leaf};
+        let servers = self.servers.as_ref()?;
+        let is_down = |kind| *servers.state(kind).borrow() == nats::ServerState::Down;
+        [Hub, Leaf].into_iter().find(|kind| is_down(*kind)).map(nats::ServerKind::name)
+    }
+
     /// Whether the operation that `request` names may change anything; of one that there is not, no
     /// more is known than that it will be refused.
     pub(crate) fn may_change(&self, request: &Map<String, Value>) -> bool {

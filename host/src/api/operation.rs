@@ -205,6 +205,13 @@ async fn ready(State(api): State<Arc<Api>>) -> Response {
         let why = "operations cannot be written to the audit log: the node's log has the cause";
         api.readiness.not_ready("audit", why);
     }
+    match api.host.server_that_is_down() {
+        None => api.readiness.ready("clustering"),
+        Some(server) => {
+            let why = format!("this node's NATS {server} server does not run");
+            api.readiness.not_ready("clustering", why);
+        }
+    }
     match api.readiness.check() {
         Ok(()) => reply::success(json!({ "status": "ready" })),
         Err(why) => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why).into_response(),

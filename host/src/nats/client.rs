@@ -123,7 +123,7 @@ impl Nats {
         self.0.state.watch(server)
     }
 
-    /// How often a server was started again.
+    /// How often a server was started again after it had ended by itself.
     pub fn restarts(&self, server: ServerKind) -> u64 {
         self.0.state.restarts(server).get()
     }
@@ -190,8 +190,8 @@ impl Nats {
         network::servers(&self.0.system, deadline).await
     }
 
-    /// Gives the servers these lists of routes: the hub at once, by reading its configuration anew,
-    /// after which it is asked whether it has them; for another leaf list the leaf is restarted.
+    /// Gives the servers these lists of routes: whichever has another list now is restarted, and the
+    /// hub is asked whether it has them.
     ///
     /// # Errors
     ///
@@ -205,7 +205,7 @@ impl Nats {
         hub.and(leaf)
     }
 
-    /// Has the servers use the files of TLS as they are now: the hub at once, the leaf by a restart.
+    /// Has the servers use the files of TLS as they are now, by a restart of each.
     ///
     /// # Errors
     ///
@@ -219,32 +219,39 @@ impl Nats {
 
     async fn set_hub_routes(&self, routes: Vec<Route>) -> Result<(), RoutesError> {
         let kind = ServerKind::Hub;
-        if self.0.state.routes(kind) == routes {
-            return Ok(());
-        }
         let mut wanted: Vec<_> = routes.iter().map(Route::to_string).collect();
         wanted.sort();
         wanted.dedup();
+        // Those that it was given before it may have refused.
+        if self.0.state.routes(kind) == routes && self.hub_routes().await.as_ref() == Some(&wanted)
+        {
+            return Ok(());
+        }
         self.tell(kind, |done| Command::Routes { routes, done }).await?;
         let end = Instant::now() + SETTLE;
         loop {
-            let id = self.0.system.server_info().server_id;
-            let urls = network::cluster_urls(&self.0.system, &id, SETTLE / 4).await;
-            let mut has = urls.clone().unwrap_or_default();
-            has.sort();
-            has.dedup();
-            if urls.is_some() && has == wanted {
+            let urls = self.hub_routes().await;
+            if urls.as_ref() == Some(&wanted) {
                 return Ok(());
             }
             if Instant::now() > end {
                 let reason = match urls {
-                    Some(_) => format!("it has [{}]", has.join(", ")),
+                    Some(has) => format!("it has [{}]", has.join(", ")),
                     None => "it does not say which it has".to_owned(),
                 };
                 return Err(RoutesError::NotApplied { reason });
             }
             sleep(LOOK).await;
         }
+    }
+
+    /// The routes that the hub says it was told to make, in order.
+    async fn hub_routes(&self) -> Option<Vec<String>> {
+        let id = self.0.system.server_info().server_id;
+        let mut urls = network::cluster_urls(&self.0.system, &id, SETTLE / 4).await?;
+        urls.sort();
+        urls.dedup();
+        Some(urls)
     }
 
     async fn set_leaf_routes(&self, routes: Vec<Route>) -> Result<(), RoutesError> {

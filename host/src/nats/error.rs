@@ -129,7 +129,7 @@ pub enum RoutesError {
     /// The server is not running at the moment, and will have the routes when it is.
     #[error("the {0} server is not running; it will have the routes when it starts")]
     Down(ServerKind),
-    /// The server took the reload and still has other routes.
+    /// The server was restarted and has other routes all the same.
     #[error("the hub server did not take the routes over: {reason}")]
     NotApplied {
         /// What it said.

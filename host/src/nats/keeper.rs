@@ -70,6 +70,7 @@ impl Keeper {
                 },
                 None => tokio::select! {
                     () = sleep(self.wait) => {
+                        self.launch.state.restarted(self.kind);
                         if let Err(error) = self.start().await {
                             self.wait = (self.wait * 2).min(LONGEST);
                             tracing::error!(server = self.kind.name(), wait = ?self.wait, "{error}");
@@ -94,7 +95,6 @@ impl Keeper {
     }
 
     async fn start(&mut self) -> Result<(), super::Error> {
-        self.launch.state.restarted(self.kind);
         self.started = Instant::now();
         self.process = Some(Process::start(self.kind, &self.launch).await?);
         tracing::info!(server = self.kind.name(), "nats-server was restarted");
@@ -102,29 +102,26 @@ impl Keeper {
     }
 
     async fn perform(&mut self, command: Command) {
-        let (routes, done) = match command {
+        let done = match command {
             Command::Routes { routes, done } => {
-                self.launch.state.set_routes(self.kind, routes.clone());
-                (routes, done)
+                self.launch.state.set_routes(self.kind, routes);
+                done
             }
-            Command::Renewed { done } => (self.launch.state.routes(self.kind), done),
+            Command::Renewed { done } => done,
         };
         // Who asked may have gone away.
-        let _ = done.send(self.apply(&routes).await);
+        let _ = done.send(self.restart().await);
     }
 
-    async fn apply(&mut self, routes: &[Route]) -> Result<(), RoutesError> {
-        let Some(process) = &mut self.process else {
+    /// Has the server read its configuration by a restart. At a reload nats-server makes its accounts
+    /// anew, and from then on does not tell other hubs of whoever joins it (seen with 2.9.10): nodes
+    /// that look joined, and that no request reaches.
+    async fn restart(&mut self) -> Result<(), RoutesError> {
+        let Some(process) = self.process.take() else {
             return Err(RoutesError::Down(self.kind));
         };
-        if self.kind == ServerKind::Hub {
-            let reloaded = process.reload(&self.launch, routes).await;
-            return reloaded.map_err(|reason| RoutesError::NotApplied { reason });
-        }
         self.launch.state.set(self.kind, ServerState::Down);
-        if let Some(process) = self.process.take() {
-            process.stop(GRACE).await;
-        }
+        process.stop(GRACE).await;
         // When it fails, it is tried again.
         Ok(self.start().await?)
     }

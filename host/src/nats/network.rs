@@ -4,18 +4,26 @@
 //! `$SYS.REQ.SERVER.PING` is answered by every server with its name and, by a hub, with the names of
 //! those it has routes to; `$SYS.REQ.SERVER.PING.VARZ` with the routes that it was told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use async_nats::Client;
 use async_nats::connection::State as Connection;
 use futures_util::StreamExt;
 use serde::Deserialize;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 const PING: &str = "$SYS.REQ.SERVER.PING";
 const VARZ: &str = "$SYS.REQ.SERVER.PING.VARZ";
 const HUB: &str = "-hub";
+/// For the connection to the own hub to be there again, where it is not.
+const BACK: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(5);
+/// Servers that are looked at, and routes of one. Whoever has the cluster's password may claim to be
+/// any number.
+const MOST: usize = 4096;
+/// Bytes of an answer; one that names so many routes has fewer.
+const LARGEST: usize = 2 << 20;
 
 /// Who was found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -62,11 +70,27 @@ pub(super) struct Answer {
     cluster_urls: Option<Vec<String>>,
 }
 
+impl Answer {
+    /// Whether it has answered both questions.
+    fn is_complete(&self) -> bool {
+        self.response_time.is_some() && self.cluster_urls.is_some()
+    }
+}
+
 #[derive(Deserialize)]
 struct Reply {
     server: Identity,
     statsz: Option<Statistics>,
     data: Option<Variables>,
+}
+
+impl Reply {
+    fn read(payload: &[u8]) -> Option<Self> {
+        if payload.len() > LARGEST {
+            return None;
+        }
+        serde_json::from_slice(payload).ok()
+    }
 }
 
 #[derive(Deserialize)]
@@ -104,12 +128,17 @@ pub(super) async fn ask(
     client: &Client,
     patience: Duration,
 ) -> Result<BTreeMap<String, Answer>, ServersError> {
-    if client.connection_state() != Connection::Connected {
-        return Err(ServersError::Unavailable);
+    // The longest wait that a timer takes.
+    let end = Instant::now() + patience.min(Duration::from_secs(86_400));
+    // A hub that is restarted for another list of routes is back within a fraction of a second.
+    let given_up = end.min(Instant::now() + BACK);
+    while client.connection_state() != Connection::Connected {
+        if Instant::now() >= given_up {
+            return Err(ServersError::Unavailable);
+        }
+        sleep(LOOK).await;
     }
     let start = Instant::now();
-    // The longest wait that a timer takes.
-    let end = start + patience.min(Duration::from_secs(86_400));
     let inbox = client.new_inbox();
     let unavailable = |_| ServersError::Unavailable;
     let mut answers =
@@ -119,19 +148,37 @@ pub(super) async fn ask(
         sent.map_err(unavailable)?;
     }
     let mut found = BTreeMap::<String, Answer>::new();
+    let (mut complete, mut missing) = (HashSet::new(), HashSet::new());
     while let Ok(Some(message)) = timeout_at(end, answers.next()).await {
+        // Whoever sends on and on is not waited for any longer than others.
+        if Instant::now() >= end {
+            break;
+        }
         // A server of a later version may say what we do not understand.
-        let Ok(reply) = serde_json::from_slice::<Reply>(&message.payload) else { continue };
+        let Some(reply) = Reply::read(&message.payload) else { continue };
+        if found.len() >= MOST && !found.contains_key(&reply.server.id) {
+            continue;
+        }
         let answer = found.entry(reply.server.id).or_default();
         answer.name = reply.server.name;
         if let Some(statistics) = reply.statsz {
+            let routes = statistics.routes.into_iter().take(MOST).map(|route| route.name);
             answer.response_time = Some(start.elapsed());
-            answer.routes = statistics.routes.into_iter().map(|route| route.name).collect();
+            answer.routes = routes.filter(|name| !name.is_empty()).collect();
         }
         if let Some(variables) = reply.data {
             answer.cluster_urls = Some(variables.cluster.urls);
         }
-        if found.values().any(|answer| answer.name.ends_with(HUB)) && silent(&found).is_empty() {
+        if answer.name.ends_with(HUB) {
+            if answer.is_complete() {
+                missing.remove(&answer.name);
+                complete.insert(answer.name.clone());
+            }
+            let named = answer.routes.iter().chain([&answer.name]);
+            let unknown = named.filter(|name| !complete.contains(*name)).cloned();
+            missing.extend(unknown.take(MOST.saturating_sub(missing.len())));
+        }
+        if !complete.is_empty() && missing.is_empty() {
             break;
         }
     }
@@ -143,17 +190,11 @@ pub(super) async fn ask(
 /// Hubs that have not given both answers.
 fn silent(found: &BTreeMap<String, Answer>) -> Vec<String> {
     let hubs = || found.values().filter(|answer| answer.name.ends_with(HUB));
-    let has_answered =
-        |answer: &&Answer| answer.response_time.is_some() && answer.cluster_urls.is_some();
-    let mut names: Vec<_> = hubs()
-        .flat_map(|answer| answer.routes.iter().chain([&answer.name]))
-        .filter(|name| !name.is_empty())
-        .filter(|name| !hubs().filter(has_answered).any(|answer| answer.name == **name))
-        .cloned()
-        .collect();
-    names.sort();
-    names.dedup();
-    names
+    let complete = hubs().filter(|answer| answer.is_complete());
+    let complete: HashSet<_> = complete.map(|answer| answer.name.as_str()).collect();
+    let named = hubs().flat_map(|answer| answer.routes.iter().chain([&answer.name]));
+    let silent: BTreeSet<_> = named.filter(|name| !complete.contains(name.as_str())).collect();
+    silent.into_iter().take(MOST).cloned().collect()
 }
 
 /// The same, as it is told.
@@ -163,7 +204,6 @@ pub(super) async fn servers(client: &Client, patience: Duration) -> Result<Serve
     let hubs = found.into_values().filter(|answer| answer.name.ends_with(HUB));
     let hubs = hubs.filter_map(|answer| {
         let Answer { name, response_time, mut routes, cluster_urls } = answer;
-        routes.retain(|route| !route.is_empty());
         routes.sort();
         routes.dedup();
         let cluster_urls = cluster_urls.unwrap_or_default();

@@ -33,10 +33,6 @@ pub(super) struct Heard {
     pub(super) leafnodes: Option<u16>,
     /// The port where it listens for hubs.
     pub(super) cluster: Option<u16>,
-    /// How often it has read its configuration anew.
-    pub(super) reloads: u64,
-    /// How often it could not, and why the last time.
-    pub(super) failed_reloads: u64,
     /// The last errors, the newest last.
     pub(super) errors: VecDeque<String>,
     /// A server of its own name was met.
@@ -162,12 +158,6 @@ fn follow(heard: &mut Heard, level: LogLevel, text: &str) {
     heard.clients = port("client").or(heard.clients);
     heard.leafnodes = port("leafnode").or(heard.leafnodes);
     heard.cluster = port("route").or(heard.cluster);
-    if text == "Reloaded server configuration" {
-        heard.reloads += 1;
-    }
-    if text.starts_with("Failed to reload server configuration") {
-        heard.failed_reloads += 1;
-    }
     if text.contains("duplicate name") || text.contains("Duplicate Server Name") {
         heard.duplicate = true;
     }

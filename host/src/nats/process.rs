@@ -25,8 +25,6 @@ fn patience(kind: ServerKind) -> Duration {
         ServerKind::Leaf => Duration::from_secs(120),
     }
 }
-/// To read its configuration anew takes milliseconds.
-const RELOAD: Duration = Duration::from_secs(5);
 /// What is left to read when a process has ended is in a pipe already.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -136,23 +134,6 @@ impl Process {
             Err(error) => error.to_string(),
         };
         format!("{} ({how})", self.heard.borrow().reason())
-    }
-
-    /// Has it read its configuration anew, with other routes.
-    pub(super) async fn reload(&mut self, launch: &Launch, routes: &[Route]) -> Result<(), String> {
-        let text = launch.text(self.kind, routes).map_err(|error| error.to_string())?;
-        let path = DocumentFile::path(&launch.config.folder, self.kind);
-        let _file = DocumentFile::write(path, text).await.map_err(|error| error.to_string())?;
-        let before = self.heard.borrow().clone();
-        self.signal(Signal::HUP).map_err(|error| error.to_string())?;
-        let done = self.heard.wait_for(|heard| {
-            let failed = heard.failed_reloads > before.failed_reloads;
-            heard.reloads > before.reloads || failed || heard.ended
-        });
-        let Ok(Ok(heard)) = timeout(RELOAD, done).await else {
-            return Err("it does not react".into());
-        };
-        if heard.reloads > before.reloads { Ok(()) } else { Err(heard.reason()) }
     }
 
     /// To no other process in any case: who has ended keeps its id until it was waited for.

@@ -28,7 +28,8 @@ async fn refused(change: impl FnOnce(&mut Config)) -> Error {
 async fn a_port_in_use_is_named_by_its_key() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    let cases: [(&str, fn(&mut Config) -> &mut u16); 4] = [
+    type Port = fn(&mut Config) -> &mut u16;
+    let cases: [(&str, Port); 4] = [
         ("clustering.hubServer.network.port", |config| &mut config.hub_clients.port),
         ("clustering.hubServer.leafNodes.network.port", |config| &mut config.hub_leafnodes.port),
         ("clustering.hubServer.cluster.network.port", |config| &mut config.hub_cluster.port),

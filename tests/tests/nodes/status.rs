@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use async_nats::Client;
 use futures_util::StreamExt;
+use harper_host::nats::RequestError;
+use harper_tests::nats::eventually;
 use harper_tests::nodes::{Nodes, Wanted};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -128,7 +130,15 @@ async fn a_hundred_nodes_take_as_long_as_the_slowest() {
         simulate(&mut tasks, &others, &name, after, Some(success())).await;
         node.remember(&name, json!([])).await.unwrap();
     }
-    others.flush().await.unwrap();
+    // What the hub knows, the leaf knows a moment later, in the same order.
+    let _last = others.subscribe("last").await.unwrap();
+    let moment = Duration::from_millis(200);
+    eventually("the leaf knows of all", async || {
+        let asked = node.servers.nats.request("last", Vec::new().into(), moment).await;
+        asked == Err(RequestError::Timeout(moment))
+    })
+    .await
+    .unwrap();
     let started = Instant::now();
     let alone = async {
         node.servers
