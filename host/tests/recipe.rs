@@ -1,6 +1,7 @@
 //! The README's recipe for two machines, line by line, on two loopback addresses: each machine is a
 //! home of its own, an address and ports of its own.
-#![cfg(feature = "cli")]
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -89,11 +89,14 @@ pub struct Server {
     pub silent: bool,
 }
 
+/// Revisions and values, by table and key.
+type Records = BTreeMap<(TableName, String), (u64, Value)>;
+
 /// A node in such a cluster. Clones are the same node.
 #[derive(Clone)]
 pub struct FakeNode {
     cluster: Arc<Cluster>,
-    records: Arc<Mutex<BTreeMap<(TableName, String), (u64, Value)>>>,
+    records: Arc<Mutex<Records>>,
     calls: Arc<Mutex<Vec<Value>>>,
 }
 

@@ -289,10 +289,10 @@ async fn the_peer_needs_its_password_and_its_certificate() {
 
     let wrong = Credentials { password: "wrong".into(), ..server.credentials.clone() };
     let refused = Peer::start("third", &server.url, &wrong, server.tls.as_ref()).await;
-    let error = refused.err().expect("a wrong password").to_string();
+    let error = refused.expect_err("a wrong password").to_string();
     assert!(error.contains("cannot start"), "{error}");
     let refused = Peer::start("third", &server.url, &server.credentials, None).await;
-    refused.err().expect("no certificate");
+    refused.expect_err("no certificate");
     drop(other);
 }
 

@@ -82,7 +82,8 @@ async fn an_edit_of_a_file_that_was_left_alone_for_long() {
         std::thread::sleep(Duration::from_millis(20));
         nodes.iter().all(|node| changed(&file(node)).elapsed().is_ok_and(|age| age > old))
     });
-    let edits: [&dyn Fn(&Path, &Path); 6] = [
+    type Edit<'e> = &'e dyn Fn(&Path, &Path);
+    let edits: [Edit<'_>; 6] = [
         // In place.
         &|path, _| fs::write(path, text("b")).unwrap(),
         &|path, _| {

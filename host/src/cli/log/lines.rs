@@ -236,7 +236,7 @@ mod tests {
         let line = [[b'x'; 99].as_slice(), b"\n"].concat();
         let added = (0..).take_while(|_| {
             lines.add(&line, false);
-            locked(&lines.gathered).bytes.len() > 0
+            !locked(&lines.gathered).bytes.is_empty()
         });
         let bytes = 100 * (added.count() + 1);
         assert!((MOST..MOST + 100).contains(&bytes), "{bytes}");

@@ -32,7 +32,7 @@ pub(super) fn start(level: LogLevel) -> Option<Gathering> {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let log = tracing_subscriber::fmt().with_max_level(level);
+    let log = tracing_subscriber::fmt().with_max_level(level).log_internal_errors(false);
     // The connections of this node to its own servers are no news unless something is wrong.
     let is_news = move |event: &Metadata<'_>| {
         level >= LevelFilter::DEBUG
