@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::capabilities::{Change, Config};
+use crate::config::Overrides;
 
 /// Servers that say what they were given, and refuse it so many times.
 struct Told {
@@ -52,7 +53,10 @@ impl Watched {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(crate::config::FILE_NAME);
         fs::write(&path, NONE).unwrap();
-        let file = ConfigFile::open(path).unwrap();
+        // Whatever the file says, the environment says this.
+        let variables = [("CLUSTERING_NODENAME".to_owned(), "node-1".to_owned())];
+        let overrides = Overrides::from_variables(variables).unwrap();
+        let file = ConfigFile::with_overrides(path, overrides).unwrap();
         let (sender, given) = mpsc::unbounded_channel();
         let servers = Told { given: sender, refusals: Arc::new(Mutex::new(refusals)) };
         let live = LiveRoutes::watch(file.clone(), Routes::default(), servers);
@@ -90,7 +94,10 @@ async fn what_cannot_be_meant_is_ignored() {
     let mut watched = Watched::new(0);
     watched.edit(&hub(&["a"]));
     assert_eq!(watched.next().await.1, routes(&["a"]));
-    for text in ["", "clustering: null\n", "clustering:\n  - [\n", "operationsApi: {}\n"] {
+    let no_list = hub(&[]).replace("routes:\n", "routes: nonsense\n");
+    for text in
+        ["", "clustering: null\n", "clustering:\n  - [\n", "operationsApi: {}\n", "- 1\n", &no_list]
+    {
         watched.edit(text);
         let nothing = timeout(STILL + 3 * LOOK, watched.given.recv()).await;
         assert!(nothing.is_err(), "{text:?}");
