@@ -157,7 +157,10 @@ impl Nodes {
                 let found = node.servers.nats.servers(Duration::from_secs(5)).await;
                 found.is_ok_and(|found| {
                     found.hubs.len() == self.nodes.len()
-                        && found.hubs.iter().all(|hub| hub.routes.len() + 1 == self.nodes.len())
+                        && found.hubs.iter().all(|hub| {
+                            // A hub that has not taken its list over yet is about to be restarted.
+                            [hub.routes.len(), hub.cluster_urls.len()] == [self.nodes.len() - 1; 2]
+                        })
                 })
             })
             .await?;
