@@ -17,11 +17,11 @@ const LASTING: Duration = Duration::from_secs(60);
 /// A server that is told to end gets so long to write its streams down.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// What a keeper is asked for.
+/// What a keeper is asked for; its server is restarted for either.
 pub(super) enum Command {
-    /// Other routes: the hub reads its configuration anew, the leaf is restarted.
+    /// Other routes.
     Routes { routes: Vec<Route>, done: oneshot::Sender<Result<(), RoutesError>> },
-    /// The files of TLS have changed; likewise.
+    /// The files of TLS have changed.
     Renewed { done: oneshot::Sender<Result<(), RoutesError>> },
 }
 

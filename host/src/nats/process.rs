@@ -16,7 +16,7 @@ use super::document::{self, DocumentFile};
 use super::output::{self, Heard, Secrets};
 use super::spawn::Spawner;
 use super::state::State;
-use super::{Config, Error, Route, ServerKind, ServerState};
+use super::{Config, Error, ServerKind, ServerState};
 
 /// A server with its streams takes long when they are large.
 fn patience(kind: ServerKind) -> Duration {
@@ -25,6 +25,7 @@ fn patience(kind: ServerKind) -> Duration {
         ServerKind::Leaf => Duration::from_secs(120),
     }
 }
+
 /// What is left to read when a process has ended is in a pipe already.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -39,8 +40,9 @@ pub(super) struct Launch {
 }
 
 impl Launch {
-    fn text(&self, kind: ServerKind, routes: &[Route]) -> Result<Zeroizing<Vec<u8>>, Error> {
-        document::text(kind, &self.config, &self.state.ports(), routes, self.own_insecure)
+    fn text(&self, kind: ServerKind) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let (ports, routes) = (self.state.ports(), self.state.routes(kind));
+        document::text(kind, &self.config, &ports, &routes, self.own_insecure)
     }
 }
 
@@ -57,7 +59,7 @@ pub(super) struct Process {
 impl Process {
     /// Starts it, and waits until it listens.
     pub(super) async fn start(kind: ServerKind, launch: &Launch) -> Result<Self, Error> {
-        let text = launch.text(kind, &launch.state.routes(kind))?;
+        let text = launch.text(kind)?;
         let path = DocumentFile::path(&launch.config.folder, kind);
         let file = DocumentFile::write(path.clone(), text).await?;
         let mut command = Command::new(&launch.program);
