@@ -9,18 +9,16 @@ use tokio_rustls::rustls::client::danger::{
     HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
 };
 use tokio_rustls::rustls::client::{ResolvesClientCert, WebPkiServerVerifier, verify_server_name};
-use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{
     self, CertificateError, ClientConfig, DigitallySignedStruct, InconsistentKeys, RootCertStore,
     SignatureScheme,
 };
-use zeroize::Zeroizing;
 
 use super::{Error, Tls};
+use crate::pem;
 
 const CERTIFICATE: &str = "clustering.tls.certificate";
 const PRIVATE_KEY: &str = "clustering.tls.privateKey";
@@ -80,10 +78,8 @@ impl Files {
 fn read(tls: &Tls) -> Result<Files, Error> {
     let authorities = certificates(AUTHORITY, &tls.certificate_authority)?;
     let chain = certificates(CERTIFICATE, &tls.certificate)?;
-    let pem = Zeroizing::new(
-        std::fs::read(&tls.private_key).map_err(|e| wrong(PRIVATE_KEY, &tls.private_key, e))?,
-    );
-    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
+    let bytes = pem::read(&tls.private_key).map_err(|e| wrong(PRIVATE_KEY, &tls.private_key, e))?;
+    let key = pem::private_key(&bytes).map_err(|_| {
         let reason = "it holds no private key in PEM, or an encrypted one";
         wrong(PRIVATE_KEY, &tls.private_key, reason)
     })?;
@@ -94,7 +90,7 @@ fn read(tls: &Tls) -> Result<Files, Error> {
         roots.add(authority).map_err(bad)?;
     }
     let roots = Arc::new(roots);
-    let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
+    let provider = pem::provider();
 
     let signing = provider.key_provider.load_private_key(key);
     let signing = signing.map_err(|e| wrong(PRIVATE_KEY, &tls.private_key, told(&e)))?;
@@ -130,11 +126,8 @@ fn read(tls: &Tls) -> Result<Files, Error> {
 }
 
 fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let pem = std::fs::read(path).map_err(|error| wrong(key, path, error))?;
-    match CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>() {
-        Ok(chain) if !chain.is_empty() => Ok(chain),
-        _ => Err(wrong(key, path, "it holds no certificate in PEM")),
-    }
+    let bytes = pem::read(path).map_err(|error| wrong(key, path, error))?;
+    pem::certificates(&bytes).ok_or_else(|| wrong(key, path, "it holds no certificate in PEM"))
 }
 
 fn wrong(key: &'static str, path: &Path, reason: impl ToString) -> Error {
