@@ -11,7 +11,7 @@ use harper_host::live_routes::{LiveRoutes, Routes};
 use harper_host::nats::{Config, Nats, Supervisor, Tls};
 use harper_host::peers::Peers;
 use harper_host::store::Store;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 /// For the servers to use a renewed certificate, should they refuse at first.
 const AGAIN: Duration = Duration::from_secs(60);
@@ -29,7 +29,8 @@ pub(super) struct Member {
     supervisor: Supervisor,
     _peers: Peers,
     _routes: LiveRoutes,
-    certificate: JoinHandle<()>,
+    // Ends its task when it is dropped.
+    _certificate: JoinSet<()>,
 }
 
 /// The files by which nodes know each other, as the settings want them.
@@ -87,18 +88,18 @@ impl Servers {
     pub(super) async fn join(self, file: ConfigFile, host: Host) -> Result<Member> {
         let Self { supervisor, nats, files, routes } = self;
         let peers = Peers::answer(nats.client(), nats.node_name(), host).await?;
-        let certificate = tokio::spawn(keep_certificate_fresh(files, nats.clone()));
+        let mut certificate = JoinSet::new();
+        certificate.spawn(keep_certificate_fresh(files, nats.clone()));
         let routes = LiveRoutes::watch(file, routes, nats);
-        Ok(Member { supervisor, _peers: peers, _routes: routes, certificate })
+        Ok(Member { supervisor, _peers: peers, _routes: routes, _certificate: certificate })
     }
 }
 
 impl Member {
     /// Leaves the cluster: no answers any more, then the leaf ends, then the hub.
     pub(super) async fn leave(self) {
-        let Self { supervisor, _peers, _routes, certificate } = self;
-        drop((_peers, _routes));
-        certificate.abort();
+        let Self { supervisor, _peers, _routes, _certificate } = self;
+        drop((_peers, _routes, _certificate));
         supervisor.stop().await;
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use harper_host::keys::{self, GivenPassword};
+use harper_host::keys;
 use serde_json::{Map, Value};
 
 use super::super::output;
@@ -53,8 +53,7 @@ impl Issue {
             // Before a key is made for nothing.
             return Err(keys::Error::Exists { path: out }.into());
         }
-        let password = GivenPassword::from_environment()?;
-        let issued = keys::issue(&root, &self.node, &self.hosts, &password)?;
+        let issued = keys::issue(&root, &self.node, &self.hosts, &wanted.password)?;
         issued.write(&out)?;
         if self.hosts.is_empty() {
             output::warn(&format!(
