@@ -12,7 +12,7 @@ use crate::capabilities::{
     NotEnabled, ReservedError, SubjectPattern, SystemClock, TablePattern, Tables, ThisNode,
     TracingLog,
 };
-use crate::config::{ConfigFile, FileError};
+use crate::config::{ConfigFile, FileError, HUB_ROUTES, LEAF_ROUTES};
 use crate::dispatch::{Caller, Dispatch, Error, Native};
 use crate::metrics::{self, Metrics};
 use crate::nats;
@@ -350,8 +350,7 @@ fn name_in(file: &ConfigFile) -> Result<Option<String>, FileError> {
 /// The clustering plugin reads and writes the two lists of routes, asks other nodes, and reads which
 /// nodes there are; and nothing else.
 fn clustering_grants() -> Grants {
-    let routes =
-        ["clustering.hubServer.cluster.network.routes", "clustering.leafServer.network.routes"];
+    let routes = [HUB_ROUTES, LEAF_ROUTES];
     let patterns: Vec<KeyPattern> = routes.iter().filter_map(|path| path.parse().ok()).collect();
     let mut grants = Grants::default();
     grants.config.read = patterns.clone();

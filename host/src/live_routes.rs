@@ -3,21 +3,15 @@
 //! What an operation writes is applied at once. The file is looked at besides, for edits by hand:
 //! those are applied once it has not changed for a while, and only if what it says can be meant.
 
-use std::fs::Metadata;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::config::ConfigFile;
+use crate::config::{self, ConfigFile, HUB_ROUTES, LEAF_ROUTES, Stamps};
 use crate::nats::{Nats, Route};
-
-/// The key of the hub's routes.
-pub const HUB_ROUTES: &str = "clustering.hubServer.cluster.network.routes";
-/// The key of the leaf's routes.
-pub const LEAF_ROUTES: &str = "clustering.leafServer.network.routes";
 
 /// How often the file is looked at. Its folder may be one that tells nobody of changes.
 const LOOK: Duration = Duration::from_millis(250);
@@ -41,7 +35,8 @@ impl Routes {
     /// The routes in a configuration. What is none is passed over, and told in the log.
     pub fn read(document: &Value) -> Self {
         let list = |path: &str| {
-            let (routes, errors) = Route::read_list(path, at(document, path));
+            let (routes, errors) =
+                Route::read_list(path, at(document, path).unwrap_or(&Value::Null));
             for error in errors {
                 tracing::warn!("{error}");
             }
@@ -185,43 +180,20 @@ impl<S: TakesRoutes> Watcher<S> {
     }
 }
 
-fn at<'v>(document: &'v Value, path: &str) -> &'v Value {
-    path.split('.').fold(document, |value, key| &value[key])
+/// What stands at a path; nothing where a value stands in the way.
+fn at<'v>(document: &'v Value, path: &str) -> Option<&'v Value> {
+    config::at(document, path.split('.'))
 }
 
-/// Whether a list of routes can stand there, or none.
+/// Whether a list of routes stands there, or none.
 fn is_list(document: &Value, path: &str) -> bool {
-    let mut value = document;
-    for key in path.split('.') {
-        match value {
-            Value::Object(_) => value = &value[key],
-            Value::Null => return true,
-            _ => return false,
-        }
-    }
-    value.is_null() || value.is_array()
+    at(document, path).is_some_and(|value| value.is_null() || value.is_array())
 }
 
-/// What tells one state of a file from another without reading it.
-type Look = (SystemTime, u64, u64);
-
-async fn look(path: &Path) -> Option<Look> {
-    let path: PathBuf = path.to_owned();
+async fn look(path: &Path) -> Option<Stamps> {
+    let path = path.to_owned();
     let metadata = tokio::task::spawn_blocking(move || std::fs::metadata(path)).await;
-    metadata
-        .ok()?
-        .ok()
-        .and_then(|metadata| Some((metadata.modified().ok()?, metadata.len(), inode(&metadata))))
-}
-
-#[cfg(unix)]
-fn inode(metadata: &Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(metadata)
-}
-
-#[cfg(not(unix))]
-fn inode(_: &Metadata) -> u64 {
-    0
+    Some(Stamps::of(&metadata.ok()?.ok()?))
 }
 
 #[cfg(test)]

@@ -124,7 +124,7 @@ impl Contents {
 impl State {
     /// What stands at a path; nothing where a value stands in the way.
     pub(super) fn at(&self, path: &KeyPath) -> Option<&Value> {
-        at(&self.json, path)
+        at(&self.json, path.keys())
     }
 
     /// The same as JSON text.
@@ -146,7 +146,7 @@ impl State {
     /// in the way of a key below it.
     pub(super) fn with(self: &Arc<Self>, changes: &[Change]) -> Option<Arc<Self>> {
         let is_there = |json: &Value, change: &Change| {
-            at(json, &change.path).is_some_and(|value| is_same(value, &change.value))
+            at(json, change.path.keys()).is_some_and(|value| is_same(value, &change.value))
         };
         if changes.iter().all(|change| is_there(&self.json, change)) {
             return Some(self.clone());
@@ -196,8 +196,11 @@ fn copy_without(json: &Value, paths: &[&[&str]]) -> Value {
 
 /// What stands at a path: null when nothing does, and nothing where a parent is something else than a
 /// mapping.
-fn at<'v>(json: &'v Value, path: &KeyPath) -> Option<&'v Value> {
-    path.keys().try_fold(json, |value, key| match value {
+pub(crate) fn at<'v, 'k>(
+    json: &'v Value,
+    keys: impl IntoIterator<Item = &'k str>,
+) -> Option<&'v Value> {
+    keys.into_iter().try_fold(json, |value, key| match value {
         Value::Object(mapping) => Some(mapping.get(key).unwrap_or(&Value::Null)),
         Value::Null => Some(value),
         _ => None,

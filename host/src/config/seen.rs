@@ -23,8 +23,9 @@ pub(super) struct Seen {
     until: Instant,
 }
 
+/// What tells one state of a file from another without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamps {
+pub(crate) struct Stamps {
     device: u64,
     inode: u64,
     size: u64,
@@ -50,7 +51,7 @@ impl Seen {
 }
 
 impl Stamps {
-    fn of(metadata: &Metadata) -> Self {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),

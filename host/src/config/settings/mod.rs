@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 pub use clustering::{Clustering, ClusteringTls, Listen, Streams};
+pub use table::{HUB_ROUTES, LEAF_ROUTES};
 pub(super) use table::{Kind, SETTINGS, Setting};
 
 use table::*;

@@ -168,6 +168,10 @@ pub(super) const VERIFY: &str = "clustering.tls.verify";
 const LONGEST: u64 = 100 * 366 * 86_400;
 /// The largest integer that JSON carries everywhere.
 const MOST: u64 = 1 << 53;
+/// The key of the hub's routes.
+pub const HUB_ROUTES: &str = "clustering.hubServer.cluster.network.routes";
+/// The key of the leaf's routes.
+pub const LEAF_ROUTES: &str = "clustering.leafServer.network.routes";
 
 /// All keys, in the order of the first file.
 pub(in crate::config) const SETTINGS: &[Setting] = &[
@@ -322,7 +326,7 @@ pub(in crate::config) const SETTINGS: &[Setting] = &[
         kind: Kind::Number(0, 65535),
     },
     Setting {
-        path: "clustering.hubServer.cluster.network.routes",
+        path: HUB_ROUTES,
         default: "null",
         meaning: "Hubs of other nodes, each with host and port. Managed by the operations on routes, or by hand.",
         kind: Kind::Routes,
@@ -364,7 +368,7 @@ pub(in crate::config) const SETTINGS: &[Setting] = &[
         kind: Kind::Number(0, 65535),
     },
     Setting {
-        path: "clustering.leafServer.network.routes",
+        path: LEAF_ROUTES,
         default: "null",
         meaning: "Leafnode addresses of other nodes that this node's leaf server joins.",
         kind: Kind::Routes,
