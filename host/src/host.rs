@@ -58,6 +58,11 @@ impl Host {
         self.dispatch.answer_peer(request).await
     }
 
+    /// Bytes of the largest request of another node that is looked at.
+    pub(crate) fn largest_peer_request(&self) -> usize {
+        self.dispatch.largest_peer_request()
+    }
+
     /// What was counted so far, as OpenMetrics text for Prometheus.
     pub fn metrics(&self) -> String {
         metrics::text(&self.registries().collect::<Vec<_>>())

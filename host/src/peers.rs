@@ -17,9 +17,6 @@ use crate::Host;
 /// sees a timeout.
 const HELD: usize = 64;
 
-/// Bytes of a request that does not wait for a place: more than any that is answered by default.
-const LARGE: usize = 1 << 20;
-
 /// Answers until it is dropped.
 #[derive(Debug)]
 pub struct Peers(JoinHandle<()>);
@@ -58,7 +55,7 @@ async fn serve(mut subscriber: Subscriber, client: Client, host: Host) {
     let mut answers = JoinSet::new();
     while let Some(message) = subscriber.next().await {
         while answers.try_join_next().is_some() {}
-        if message.payload.len() > LARGE {
+        if message.payload.len() > host.largest_peer_request() {
             // It is refused by its length, and does not wait with all its bytes.
             answer(message, &client, &host).await;
             continue;

@@ -98,6 +98,10 @@ impl Dispatch {
         Ok(())
     }
 
+    pub(crate) fn largest_peer_request(&self) -> usize {
+        self.answerer.as_ref().map_or(0, Answerer::largest_request)
+    }
+
     /// Answers a request of another node: with an error, when it cannot be answered.
     pub(crate) async fn answer_peer(&self, request: Vec<u8>) -> Vec<u8> {
         let answered = match &self.answerer {

@@ -42,6 +42,10 @@ impl Answerer {
         Ok(Self { plugin, prepared, limits, waiting, places, name: "peer".into() })
     }
 
+    pub(crate) fn largest_request(&self) -> usize {
+        self.limits.request_bytes
+    }
+
     /// What an answer may use when nothing else is said.
     pub(crate) fn limits() -> Limits {
         Limits {
