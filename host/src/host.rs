@@ -13,7 +13,7 @@ use crate::capabilities::{
     TracingLog,
 };
 use crate::config::{ConfigFile, FileError, HUB_ROUTES, LEAF_ROUTES};
-use crate::dispatch::{Caller, Dispatch, Error, Native};
+use crate::dispatch::{Caller, Dispatch, Error, Native, Still};
 use crate::metrics::{self, Metrics};
 use crate::nats;
 use crate::operations;
@@ -45,7 +45,17 @@ impl Host {
     ///
     /// [`ErrorKind`](crate::ErrorKind) lists them. The text is for the caller.
     pub async fn dispatch(&self, caller: &Caller, request: Value) -> Result<Value, Error> {
-        self.dispatch.dispatch(caller, request).await
+        self.dispatch.dispatch(caller, request, None).await
+    }
+
+    /// The same for someone who may be removed while the operation waits for its place to run.
+    pub(crate) async fn dispatch_while(
+        &self,
+        caller: &Caller,
+        request: Value,
+        still: &Still,
+    ) -> Result<Value, Error> {
+        self.dispatch.dispatch(caller, request, Some(still)).await
     }
 
     /// Answers what another node asked on `<node>.__request__`: MessagePack as npm `msgpackr` writes

@@ -26,7 +26,8 @@ use super::{
 };
 use crate::{
     Host,
-    dispatch::{Caller, Origin},
+    capabilities::BoxFuture,
+    dispatch::{Caller, Error, ErrorKind, Origin},
     users::{LoginFailed, Users},
 };
 
@@ -113,7 +114,7 @@ impl Api {
         };
         let (mut request, lent) = self.built.object(received.bytes).await?;
         // A body may take its time; who was removed meanwhile is out.
-        let caller = self.still(login).await?;
+        let Login { caller, with } = self.still(login).await?;
         if in_body {
             // In their places other operations have parameters of these names.
             request.shift_remove("username");
@@ -127,8 +128,9 @@ impl Api {
         };
         let host = self.host.clone();
         let may_change = host.may_change(&request);
+        let still = still_later(self.users.clone(), caller.clone(), with);
         let dispatched = async move {
-            let result = host.dispatch(&caller, Value::Object(request)).await;
+            let result = host.dispatch_while(&caller, Value::Object(request), &still).await;
             drop((received.lent, lent));
             result
         };
@@ -168,28 +170,68 @@ impl Api {
         event: &mut Event,
     ) -> Result<Login, LoginFailed> {
         let generation = self.users.generation();
-        let caller = self.users.verify(&given.username, &given.password, address).await?;
+        let with = LoggedIn { given, address, generation };
+        let caller = with.verify(&self.users).await?;
         event.user = printable(&caller.username);
-        Ok(Login { caller, with: Some((given, address, generation)) })
+        Ok(Login { caller, with: Some(with) })
     }
 
     /// Who has logged in, if they still may.
-    async fn still(&self, login: Login) -> Result<Caller, LoginFailed> {
-        match login.with {
-            Some((given, address, generation)) if self.users.generation() != generation => {
-                self.users.verify(&given.username, &given.password, address).await
+    async fn still(&self, mut login: Login) -> Result<Login, LoginFailed> {
+        if let Some(with) = &mut login.with {
+            let generation = self.users.generation();
+            if with.generation != generation {
+                login.caller = with.verify(&self.users).await?;
+                with.generation = generation;
             }
-            _ => Ok(login.caller),
         }
+        Ok(login)
     }
 }
 
 /// Someone who has logged in.
 struct Login {
     caller: Caller,
-    /// With these credentials, from there, when the users were of this generation or a later one;
-    /// none on the socket.
-    with: Option<(Credentials, IpAddr, u64)>,
+    /// How; none on the socket.
+    with: Option<LoggedIn>,
+}
+
+/// How someone has logged in.
+struct LoggedIn {
+    given: Credentials,
+    address: IpAddr,
+    /// Of the users at that time, or an earlier one.
+    generation: u64,
+}
+
+impl LoggedIn {
+    async fn verify(&self, users: &Users) -> Result<Caller, LoginFailed> {
+        users.verify(&self.given.username, &self.given.password, self.address).await
+    }
+}
+
+/// Whether `caller` is who they were, for when their operation has waited for its place to run.
+fn still_later(
+    users: Users,
+    caller: Caller,
+    with: Option<LoggedIn>,
+) -> impl Fn() -> BoxFuture<'static, Result<(), Error>> + Send + Sync {
+    let shared = Arc::new((users, caller, with));
+    move || {
+        let shared = shared.clone();
+        Box::pin(async move {
+            let (users, caller, with) = &*shared;
+            match with {
+                Some(with) if users.generation() != with.generation => {
+                    let now = with.verify(users).await.map_err(Error::from)?;
+                    let text = "This user was changed meanwhile, try again";
+                    let changed = || Error::new(ErrorKind::Unauthorized, text);
+                    (now.role == caller.role).then_some(()).ok_or_else(changed)
+                }
+                _ => Ok(()),
+            }
+        })
+    }
 }
 
 async fn ready(State(api): State<Arc<Api>>) -> Response {

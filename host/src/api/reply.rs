@@ -49,12 +49,7 @@ impl Refusal {
 
 impl From<LoginFailed> for Refusal {
     fn from(error: LoginFailed) -> Refusal {
-        let status = match error {
-            LoginFailed::Credentials => StatusCode::UNAUTHORIZED,
-            LoginFailed::Busy => StatusCode::SERVICE_UNAVAILABLE,
-            LoginFailed::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        Refusal::new(status, error.to_string())
+        Error::from(error).into()
     }
 }
 

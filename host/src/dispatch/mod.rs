@@ -52,6 +52,9 @@ enum Performer {
 pub(crate) type Native =
     dyn Fn(Caller, Value) -> BoxFuture<'static, Result<Value, Error>> + Send + Sync;
 
+/// Asked when an operation begins after a wait: whether the caller may still have it performed.
+pub(crate) type Still = dyn Fn() -> BoxFuture<'static, Result<(), Error>> + Send + Sync;
+
 impl Dispatch {
     pub(crate) fn new(runtime: Runtime, metrics: Arc<Metrics>, audit: Option<AuditLog>) -> Self {
         Self { runtime, audit, metrics, operations: BTreeMap::new(), answerer: None }
@@ -160,7 +163,12 @@ impl Dispatch {
         self.operations.get_key_value(name).map(|(name, _)| &**name)
     }
 
-    pub(crate) async fn dispatch(&self, caller: &Caller, request: Value) -> Result<Value, Error> {
+    pub(crate) async fn dispatch(
+        &self,
+        caller: &Caller,
+        request: Value,
+        still: Option<&Still>,
+    ) -> Result<Value, Error> {
         let started = Instant::now();
         let (name, entry) = match self.find(&request) {
             Ok(found) => found,
@@ -179,7 +187,7 @@ impl Dispatch {
         }
         let audit = self.audit.as_ref().filter(|_| entry.operation.changes);
         let audit = audit.map(|audit| audit.begin(caller, &entry.operation, &request));
-        let result = self.perform(entry, name, caller, request).await;
+        let result = self.perform(entry, name, caller, request, still).await;
         if let Some(audit) = audit {
             audit.end(&result).await;
         }
@@ -207,19 +215,22 @@ impl Dispatch {
         name: &Arc<str>,
         caller: &Caller,
         request: Value,
+        still: Option<&Still>,
     ) -> Result<Value, Error> {
         let plugin = match &entry.performer {
             Performer::Plugin(plugin) => plugin,
             Performer::Native(native) => return native(caller.clone(), request).await,
         };
         let changes = entry.operation.changes;
-        self.runtime.call(plugin, name, changes, caller, &request).await.map_err(|error| {
+        let called = self.runtime.call(plugin, name, changes, caller, &request, still);
+        called.await.map_err(|error| {
             let kind = match &error {
                 CallError::Refused(operations::Error::Invalid(_)) => ErrorKind::Invalid,
                 CallError::Refused(operations::Error::Conflict(_))
                 | CallError::NotDurable(ConfigError::Conflict) => ErrorKind::Conflict,
                 CallError::RequestTooLarge { .. } => ErrorKind::TooLarge,
                 CallError::Busy => ErrorKind::Busy,
+                CallError::Dismissed(error) => error.kind,
                 _ => ErrorKind::Failed,
             };
             if kind == ErrorKind::Failed {

@@ -80,6 +80,17 @@ where
     Arc::new(move |caller, request| Box::pin(perform(what.clone(), caller, request)))
 }
 
+impl From<users::LoginFailed> for Error {
+    fn from(error: users::LoginFailed) -> Self {
+        let kind = match error {
+            users::LoginFailed::Credentials => ErrorKind::Unauthorized,
+            users::LoginFailed::Busy => ErrorKind::Busy,
+            users::LoginFailed::Internal => ErrorKind::Failed,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
 impl From<users::Error> for Error {
     fn from(error: users::Error) -> Self {
         let kind = match &error {

@@ -12,7 +12,7 @@ use super::limits::MemoryLimit;
 use super::ticker::TICK;
 use super::{CallError, Limits, Plugin, Runtime, error};
 use crate::capabilities::{Call, Exceeded, HostCalls, Meter};
-use crate::dispatch::{Caller, Role};
+use crate::dispatch::{Caller, Role, Still};
 use crate::json;
 use crate::wit::exports::harper::plugin::operations;
 
@@ -71,6 +71,7 @@ impl Runtime {
         changes: bool,
         caller: &Caller,
         request: &Value,
+        still: Option<&Still>,
     ) -> Result<Value, CallError> {
         let limits = plugin.limits;
         let request = json::text(request);
@@ -81,6 +82,9 @@ impl Runtime {
         let deadline = Deadline::after(limits.wall_clock);
         let place = timeout_at(deadline.end, self.places.acquire()).await;
         let Ok(Ok(_place)) = place else { return Err(CallError::Busy) };
+        if let Some(still) = still {
+            still().await.map_err(CallError::Dismissed)?;
+        }
         let _running = self.ticker.run();
 
         let caller = operations::Caller {

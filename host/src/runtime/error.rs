@@ -3,6 +3,7 @@
 use wasmtime::{Error, PoolConcurrencyLimitError, Trap};
 
 use crate::capabilities::{ConfigError, Exceeded};
+use crate::dispatch;
 use crate::wit::exports::harper::plugin::operations;
 
 /// Each case has one meaning. The caller is told less than the log.
@@ -17,6 +18,9 @@ pub(crate) enum CallError {
     /// All places to run were taken until the call's time was up; the plugin was not called.
     #[error("no place to run")]
     Busy,
+    /// Its caller was removed or changed while it waited for a place; the plugin was not called.
+    #[error("the caller may no longer: {0}")]
+    Dismissed(dispatch::Error),
     /// It went over its budget.
     #[error("it {0}")]
     Exceeded(Exceeded),
@@ -47,6 +51,7 @@ impl CallError {
             }
             Self::NotDurable(error) => error.to_string(),
             Self::Busy => "The host is busy: try again later".into(),
+            Self::Dismissed(error) => error.message.clone(),
             Self::Exceeded(exceeded) => {
                 format!("Operation '{operation}' was stopped: it {exceeded}")
             }

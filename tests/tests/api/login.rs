@@ -115,3 +115,30 @@ async fn who_is_removed_before_the_body_is_there_is_out() {
     client.send(ECHO).await;
     assert_eq!(client.reply().await.error(), (401, "Login failed".into()));
 }
+
+/// All places to run are taken until she is gone.
+#[tokio::test]
+async fn who_is_removed_while_the_operation_waits_for_its_place_is_out() {
+    let node = Node::start(harper_host::api::Config { max_connections: 100, ..config() }).await;
+    node.users.add("su", "right", &harper_host::Role::SuperUser, true).await.unwrap();
+    let routes = r#"{"operation":"cluster_get_routes"}"#;
+    let closed = node.gate.config.clone().write_owned().await;
+    let mut others = join_all((0..64).map(|_| node.connect())).await;
+    for other in &mut others {
+        other.send(post(&[JSON, &bob()], routes)).await;
+    }
+    node.gate.read(64).await;
+    let mut client = node.connect().await;
+    client.send(post(&[JSON, &basic("su:right")], ECHO)).await;
+    assert_eq!(client.reply().await.status, 200);
+    client.send(post(&[JSON, &basic("su:right")], routes)).await;
+    // By when this is answered, the one before it waits.
+    assert_eq!(node.call(json!({ "operation": "echo" })).await.status, 200);
+    node.users.remove("su").await.unwrap();
+    drop(closed);
+    assert_eq!(client.reply().await.error(), (401, "Login failed".into()));
+    for other in &mut others {
+        assert_eq!(other.reply().await.status, 500);
+    }
+    assert_eq!(node.gate.reads.load(std::sync::atomic::Ordering::SeqCst), 64);
+}

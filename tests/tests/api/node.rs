@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     net::{TcpStream, UnixStream},
-    sync::{Semaphore, oneshot},
+    sync::{RwLock, Semaphore, oneshot},
     task::JoinHandle,
     time::timeout,
 };
@@ -45,11 +45,25 @@ pub(crate) struct Gate {
     pub(crate) running: Arc<AtomicUsize>,
     /// How many have ended.
     pub(crate) done: Arc<AtomicUsize>,
+    /// Whoever has it for writing keeps the configuration from being read.
+    pub(crate) config: Arc<RwLock<()>>,
+    /// How often it was to be read.
+    pub(crate) reads: Arc<AtomicUsize>,
 }
 
 impl Gate {
     pub(crate) async fn begun(&self) {
         soon(self.begun.acquire()).await.unwrap().forget();
+    }
+
+    /// So many have asked for the configuration.
+    pub(crate) async fn read(&self, n: usize) {
+        soon(async {
+            while self.reads.load(SeqCst) != n {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
     }
 
     pub(crate) async fn ended(&self, n: usize) {
@@ -115,11 +129,15 @@ async fn answer(gate: Gate, caller: Caller, request: Value) -> Result<Value, Err
 }
 
 /// No configuration: these operations need none.
-struct NoConfig;
+struct NoConfig(Gate);
 
 impl harper_host::Config for NoConfig {
     fn get(&self, _: Vec<KeyPath>) -> BoxFuture<'_, Result<Snapshot, ConfigError>> {
-        Box::pin(async { Err(ConfigError::Other("there is none".into())) })
+        Box::pin(async {
+            self.0.reads.fetch_add(1, SeqCst);
+            let _read = self.0.config.read().await;
+            Err(ConfigError::Other("there is none".into()))
+        })
     }
 
     fn set(
@@ -155,8 +173,10 @@ pub(crate) async fn host() -> (Host, Gate) {
         open: Arc::new(Semaphore::new(0)),
         running: Arc::default(),
         done: Arc::default(),
+        config: Arc::default(),
+        reads: Arc::default(),
     };
-    let builder = Host::builder().config(NoConfig);
+    let builder = Host::builder().config(NoConfig(gate.clone()));
     let builder = OPERATIONS.iter().fold(builder, |builder, name| {
         let gate = gate.clone();
         let operation = Operation::new(*name, "For tests");
