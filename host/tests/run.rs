@@ -227,6 +227,32 @@ fn once_the_log_runs_every_line_is_one_of_it() {
     assert!(last_line(command(folder.path())).starts_with("harper-host: "));
 }
 
+/// Argon2 fills 19 MiB: for the first super_user here, and for a login.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_memory_of_a_login_is_given_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(with_admin(folder.path()));
+    let status = format!("/proc/{}/status", node.0.as_ref().unwrap().id());
+    let small_soon = || {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let status = fs::read_to_string(&status).unwrap();
+            let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+            let kilobytes: u32 = line.trim().trim_end_matches(" kB").parse().unwrap();
+            if kilobytes < 15_000 {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{kilobytes} kB");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    small_soon();
+    let reply = node.ask(&format!("admin:{PASSWORD}"), r#"{"operation":"cluster_get_routes"}"#);
+    assert!(reply.starts_with("HTTP/1.1 200 "), "{reply}");
+    small_soon();
+}
+
 /// Also after an end that left the socket behind.
 #[test]
 fn the_socket_needs_no_login() {

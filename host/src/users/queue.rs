@@ -31,6 +31,7 @@ pub(super) enum Class {
 }
 
 /// The queue.
+#[derive(Clone)]
 pub(super) struct Queue(Arc<Mutex<State>>);
 
 struct State {
@@ -74,6 +75,12 @@ impl Queue {
     #[cfg(test)]
     pub(super) fn free(&self) -> usize {
         lock(&self.0).free
+    }
+
+    /// Whether nobody runs or waits.
+    pub(super) fn is_idle(&self) -> bool {
+        let state = lock(&self.0);
+        state.free == RUNNING && state.known.is_empty() && state.strangers.is_empty()
     }
 
     /// How many wait.
