@@ -1,18 +1,23 @@
 //! What goes back to the client: the only place that makes a reply, so that each is JSON.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, io};
 
 use axum::{
-    http::{HeaderValue, StatusCode, header},
+    body::Body,
+    http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use crate::{
-    dispatch::{Error, ErrorKind},
+    dispatch::{Error, ErrorKind, Row, Rows},
     json,
     users::LoginFailed,
 };
+
+const JSON: [(HeaderName, HeaderValue); 1] =
+    [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
 
 /// A request that is not answered, and what the client reads instead.
 #[derive(Debug)]
@@ -92,6 +97,37 @@ pub(super) fn success(result: Value) -> Response {
     }
 }
 
+/// An array of rows, of which a part is read when the client has taken the one before. One that
+/// cannot be read to its end closes the connection before the array's: no client takes it for the
+/// whole. `until` is dropped when all was handed over.
+pub(super) fn rows(rows: Rows, until: impl Send + 'static) -> Response {
+    let parts = stream::try_unfold(Some((rows, until, b'[')), |state| async {
+        let Some((mut rows, until, mut before)) = state else { return Ok(None) };
+        let mut text = Vec::new();
+        match rows.next().await {
+            Some(Ok(part)) => {
+                part.iter().try_for_each(|row| push(&mut text, &mut before, row))?;
+                Ok(Some((text, Some((rows, until, before)))))
+            }
+            Some(Err(error)) => {
+                tracing::warn!("a reply was broken off: {error}");
+                Err(io::Error::other(error))
+            }
+            None => {
+                text.extend(if before == b'[' { "[]" } else { "]" }.bytes());
+                Ok(Some((text, None)))
+            }
+        }
+    });
+    (StatusCode::OK, JSON, Body::from_stream(parts)).into_response()
+}
+
+fn push(text: &mut Vec<u8>, before: &mut u8, row: &Row) -> io::Result<()> {
+    text.push(*before);
+    *before = b',';
+    Ok(serde_json::to_writer(text, row)?)
+}
+
 /// Asks a client whose credentials were missing or wrong for Basic ones, unless it is a script in a
 /// browser: that would open the browser's own dialog.
 pub(super) fn challenge(response: &mut Response, in_browser: bool) {
@@ -102,6 +138,5 @@ pub(super) fn challenge(response: &mut Response, in_browser: bool) {
 }
 
 fn reply(status: StatusCode, body: &Value) -> Response {
-    let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-    (status, json, json::text(body)).into_response()
+    (status, JSON, json::text(body)).into_response()
 }
