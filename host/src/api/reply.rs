@@ -140,3 +140,65 @@ pub(super) fn challenge(response: &mut Response, in_browser: bool) {
 fn reply(status: StatusCode, body: &Value) -> Response {
     (status, JSON, json::text(body)).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use serde_json::json;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::UnixStream,
+        sync::watch,
+    };
+
+    use super::*;
+    use crate::api::{Config, connection::Connections, listeners::Client};
+
+    fn part(from: u64, to: u64) -> Result<Vec<Row>, Error> {
+        Ok((from..to).filter_map(|n| json!({ "n": n }).as_object().cloned()).collect())
+    }
+
+    /// What a client receives, until the connection is closed.
+    async fn sent(parts: Vec<Result<Vec<Row>, Error>>) -> String {
+        let parts = std::sync::Mutex::new(Some(parts));
+        let answer = move || {
+            let parts = parts.lock().unwrap().take().expect("one request");
+            std::future::ready(rows(Rows::new(stream::iter(parts)), ()))
+        };
+        let answer = std::sync::Arc::new(answer);
+        let router = Router::new().fallback(move || answer());
+        let (_stop, stopped) = watch::channel(false);
+        let connections = Connections::new(&Config::default(), router, stopped);
+        let (mut client, stream) = UnixStream::pair().unwrap();
+        let user = rustix::process::geteuid().as_raw();
+        let served = tokio::spawn(connections.serve(Client::Socket(stream, user)));
+        let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        client.write_all(request).await.unwrap();
+        let mut reply = String::new();
+        client.read_to_string(&mut reply).await.unwrap();
+        served.await.unwrap();
+        reply
+    }
+
+    #[tokio::test]
+    async fn rows_go_out_in_parts() {
+        let reply = sent(vec![part(0, 2), part(2, 2), part(2, 3)]).await;
+        assert!(reply.starts_with("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"));
+        let (_, body) = reply.split_once("\r\n\r\n").unwrap();
+        let expected = "10\r\n[{\"n\":0},{\"n\":1}\r\n8\r\n,{\"n\":2}\r\n1\r\n]\r\n0\r\n\r\n";
+        assert_eq!(body, expected);
+        assert!(sent(vec![]).await.ends_with("\r\n\r\n2\r\n[]\r\n0\r\n\r\n"));
+    }
+
+    // covers: data.search.unclean
+    #[tokio::test]
+    async fn what_is_broken_off_does_not_look_whole() {
+        let error = Error::new(ErrorKind::Failed, "the disk is gone");
+        let reply = sent(vec![part(0, 1), Err(error), part(1, 2)]).await;
+        let (_, body) = reply.split_once("\r\n\r\n").unwrap();
+        assert_eq!(
+            body, "8\r\n[{\"n\":0}\r\n",
+            "no last chunk, no end of the array, no error text"
+        );
+    }
+}
