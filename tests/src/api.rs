@@ -8,6 +8,7 @@ use anyhow::Context;
 use harper_host::api::{Config, Server};
 use harper_host::audit::AuditLog;
 use harper_host::config::{ConfigFile, FILE_NAME};
+use harper_host::data::{Data, DataConfig};
 use harper_host::store::Store;
 use harper_host::users::Users;
 use harper_host::{Host, HostBuilder};
@@ -41,9 +42,11 @@ impl ApiNode {
         give: impl FnOnce(HostBuilder) -> HostBuilder,
     ) -> anyhow::Result<Self> {
         let settings = ConfigFile::open(root.join(FILE_NAME))?.settings()?;
-        let users = Users::open(Store::open(root).await?, settings.cache_ttl);
+        let store = Store::open(root).await?;
+        let data = Data::open(store.clone(), DataConfig::default()).await?;
+        let users = Users::open(store, settings.cache_ttl);
         let audit = AuditLog::open(root, settings.audit_max_size, settings.audit_max_files)?;
-        let host = Host::builder().root_path(root).users(users.clone()).audit(audit);
+        let host = Host::builder().root_path(root).users(users.clone()).data(data).audit(audit);
         let host = give(host).build().await?;
         let config = Config { port: Some(0), ..Config::from(&settings) };
         let server = Server::bind(config, host, users).await?;
