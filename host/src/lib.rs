@@ -73,6 +73,7 @@
 //! | `users/` | who may log in |
 //! | `keys/` | the certificates and the password of the cluster |
 //! | `pem/` | certificates and private keys in files |
+//! | `data/` | databases, tables and rows, with versions and a change log |
 //! | `store/` | the node's database |
 
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
@@ -81,6 +82,7 @@ pub mod api;
 pub mod audit;
 mod capabilities;
 pub mod config;
+pub mod data;
 mod describe;
 mod dispatch;
 mod host;

@@ -196,7 +196,7 @@ async fn ready(State(api): State<Arc<Api>>) -> Response {
     if api.users.can_be_changed() {
         api.readiness.ready("database");
     } else {
-        let why = "the database takes no writes after its disk has failed: restart the node";
+        let why = "the database takes no writes: its disk has failed, or is full";
         api.readiness.not_ready("database", why);
     }
     if api.host.is_audited().await {

@@ -20,6 +20,7 @@ use crate::config::ConfigFile;
 use crate::data::Data;
 use crate::dispatch::{Caller, Error, ErrorKind, Native, Reply};
 use crate::runtime::Operation;
+use crate::store;
 use crate::users::{self, Users};
 
 /// All of them, as a host with users, data and a configuration file has them.
@@ -107,7 +108,10 @@ impl From<users::Error> for Error {
             users::Error::Busy => ErrorKind::Busy,
             users::Error::Store(error) => {
                 tracing::error!(%error, "the users cannot be read or changed");
-                let text = "The node's database failed: its log has the cause, and a restart opens it again";
+                let text = match error {
+                    store::Error::Full => "The disk is full: nothing can be written until there is room",
+                    _ => "The node's database failed: its log has the cause",
+                };
                 return Self::new(ErrorKind::Failed, text);
             }
         };
