@@ -35,7 +35,7 @@ impl Tables {
             data.create_database(database).await?;
             for (table, Table { primary_key, attributes, records }) in tables {
                 let name = TableName { database: database.clone(), table: table.clone() };
-                data.create_table(&name, primary_key, attributes).await?;
+                data.create_table(&name, primary_key, attributes, "test").await?;
                 if !records.is_empty() {
                     data.write(&name, Write::Insert, records.clone(), "test").await?;
                 }
@@ -46,14 +46,13 @@ impl Tables {
 
     /// Reads all that there are.
     pub async fn read(data: &Data) -> anyhow::Result<Self> {
-        let names = data.databases().await?;
+        let names = data.databases();
         let mut all: BTreeMap<_, _> =
             names.into_iter().map(|name| (name, BTreeMap::new())).collect();
         for described in data.tables(None).await? {
             let (name, primary_key) = (described.name, described.primary_key);
-            let value = "*".into();
-            let search = Search { attribute: primary_key.clone(), value, offset: 0, limit: None };
-            let mut records: Vec<_> = data.search(name.clone(), search).try_concat().await?;
+            let search = Search::new(primary_key.clone(), "*");
+            let mut records: Vec<_> = data.search(&name, search).await?.try_concat().await?;
             records.iter_mut().for_each(|record| record.retain(|key, _| !TIMES.contains(&&**key)));
             let is_known = |name: &String| {
                 *name == primary_key || records.iter().any(|record| record.contains_key(name))

@@ -75,7 +75,9 @@ async fn run(case: &Case, database: &[u8]) -> anyhow::Result<Got> {
     fs::write(root.path().join(DATABASE), database)?;
     fs::write(&config, &case.before)?;
     if case.tables != Tables::default() {
-        case.tables.make(&data(root.path()).await?).await?;
+        let data = data(root.path()).await?;
+        case.tables.make(&data).await?;
+        data.close().await;
     }
     let cluster = case.cluster.clone().map(FakeNode::new);
     let node = ApiNode::start_with(root.path(), |host| match &cluster {
@@ -89,7 +91,9 @@ async fn run(case: &Case, database: &[u8]) -> anyhow::Result<Got> {
     let reply = ask(node.address, &case.settings.line, &headers(case), &case.request).await?;
     node.stop().await?;
     let users = Users::open(Store::open(root.path()).await?, Duration::ZERO).list().await?;
-    let tables = Tables::read(&data(root.path()).await?).await?;
+    let data = data(root.path()).await?;
+    let tables = Tables::read(&data).await?;
+    data.close().await;
     let backups = root.path().join("backup");
     let backups = if backups.exists() { golden::entries(&backups)? } else { Vec::new() };
     Ok(Got {

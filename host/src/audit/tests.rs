@@ -30,7 +30,7 @@ async fn a_line_says_who_what_when_from_where_and_what_came_of_it() {
     let request = json!({ "operation": "x", "list": [{ "password": "hush" }], "y": 1 });
     let x = operation("x", &["list", "y"]);
     log.begin(&bob(), &x, &request).end(&Ok(json!({ "reply": "hush" }))).await;
-    let refused = Err(Error::new(ErrorKind::Forbidden, "no, u:hush@h"));
+    let refused = Err::<(), _>(Error::new(ErrorKind::Forbidden, "no, u:hush@h"));
     log.begin(&Caller::super_user("app"), &x, &json!({})).end(&refused).await;
     drop(log.begin(&Caller::super_user("app"), &x, &json!({ "y": "nats://u:hush@h" })));
 

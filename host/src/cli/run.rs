@@ -89,7 +89,6 @@ pub(super) fn overrides() -> Result<Overrides> {
 async fn serve(root: &Path, file: ConfigFile, settings: Settings) -> Result<()> {
     let mut stop = StopSignals::new()?;
     let store = Store::open(root).await?;
-    let data = Data::open(store.clone(), data_config(&settings)).await?;
     let users = Users::open(store.clone(), settings.cache_ttl);
     if !users.has_super_user().await? {
         let Some((username, password)) = asked(&mut stop).await? else {
@@ -113,7 +112,7 @@ async fn serve(root: &Path, file: ConfigFile, settings: Settings) -> Result<()> 
         .root_path(root)
         .config_file(file.clone())
         .users(users.clone())
-        .data(data)
+        .data(data.clone())
         .audit(audit)
         .node(node.clone())
         .tables(data);

@@ -2,13 +2,9 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use serde_json::{Map, Value};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::task::JoinSet;
-use tokio::time::timeout;
 
 use super::{Error, ErrorKind};
 
@@ -71,30 +67,18 @@ impl Rows {
         Rows(rows.boxed())
     }
 
-    /// The rows as a reply: those of one part as a value, at once. More of them are read in a task of
-    /// its own, one part ahead, for as long as `time`: what `rows` and `place` hold is given back by
-    /// then, however slowly the rows are taken.
+    /// The rows as a reply: those of one part as a value, at once.
     ///
     /// # Errors
     ///
     /// The first two parts cannot be read.
-    pub(crate) async fn reply(
-        mut self,
-        time: Duration,
-        place: OwnedSemaphorePermit,
-    ) -> Result<Reply, Error> {
-        let began = tokio::time::Instant::now();
-        let first_two = async {
-            let first = self.0.next().await.transpose()?.unwrap_or_default();
-            Ok((first, self.0.next().await.transpose()?))
-        };
-        let (first, second) = timeout(time, first_two).await.unwrap_or_else(|_| Err(too_slow()))?;
-        let Some(second) = second else {
+    pub(crate) async fn reply(mut self) -> Result<Reply, Error> {
+        let first = self.0.next().await.transpose()?.unwrap_or_default();
+        let Some(second) = self.0.next().await.transpose()? else {
             return Ok(Reply::Value(first.into_iter().map(Value::Object).collect()));
         };
-        let left = time.saturating_sub(began.elapsed());
         let begun = stream::iter([Ok(first), Ok(second)]);
-        Ok(Reply::Rows(Rows::new(begun.chain(read_ahead(self, left, place)))))
+        Ok(Reply::Rows(Rows::new(begun.chain(self))))
     }
 }
 
@@ -112,56 +96,9 @@ impl std::fmt::Debug for Rows {
     }
 }
 
-fn too_slow() -> Error {
-    let text = "The search took too long: ask for less with 'limit' and 'offset'";
-    Error::new(ErrorKind::Busy, text)
-}
-
-fn read_ahead(
-    mut rows: Rows,
-    time: Duration,
-    place: OwnedSemaphorePermit,
-) -> impl Stream<Item = Result<Vec<Row>, Error>> + Send + 'static {
-    // The end is a message of its own: a task that panics must not look like one that is done.
-    let (sender, receiver) = mpsc::channel::<Option<Result<Vec<Row>, Error>>>(1);
-    let mut task = JoinSet::new();
-    task.spawn(async move {
-        let parts = &sender;
-        // It owns what it reads from: all is let go of when it is done or the time is over.
-        let read = async move {
-            let _place = place;
-            loop {
-                let part = rows.next().await;
-                let is_last = !matches!(part, Some(Ok(_)));
-                if parts.send(part).await.is_err() || is_last {
-                    return;
-                }
-            }
-        };
-        if timeout(time, read).await.is_err() {
-            let _ = sender.send(Some(Err(too_slow()))).await;
-        }
-    });
-    stream::unfold(Some((receiver, task)), |state| async {
-        let (mut receiver, task) = state?;
-        match receiver.recv().await {
-            Some(Some(Ok(part))) => Some((Ok(part), Some((receiver, task)))),
-            Some(Some(Err(error))) => Some((Err(error), None)),
-            Some(None) => None,
-            None => {
-                let error = Error::new(ErrorKind::Failed, "The search was cut short");
-                Some((Err(error), None))
-            }
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use serde_json::json;
-    use tokio::sync::Semaphore;
 
     use super::*;
 
@@ -169,13 +106,8 @@ mod tests {
         Ok((from..to).filter_map(|n| json!({ "n": n }).as_object().cloned()).collect())
     }
 
-    fn place(places: &Arc<Semaphore>) -> OwnedSemaphorePermit {
-        places.clone().try_acquire_owned().unwrap()
-    }
-
     async fn reply(parts: Vec<Result<Vec<Row>, Error>>) -> Result<Reply, Error> {
-        let places = Arc::new(Semaphore::new(1));
-        Rows::new(stream::iter(parts)).reply(Duration::from_secs(60), place(&places)).await
+        Rows::new(stream::iter(parts)).reply().await
     }
 
     #[tokio::test]
@@ -191,54 +123,24 @@ mod tests {
 
     // covers: data.search.broken
     #[tokio::test]
-    async fn an_error_in_the_middle_is_the_end() {
+    async fn an_error_in_the_middle_is_not_the_end() {
         let error = || Error::new(ErrorKind::Failed, "broken");
         assert_eq!(reply(vec![part(0, 1), Err(error())]).await.unwrap_err(), error());
-        let rows = vec![part(0, 1), part(1, 2), Err(error()), part(2, 3)];
-        let Reply::Rows(mut rows) = reply(rows).await.unwrap() else { panic!("it is a value") };
-        assert_eq!(rows.next().await, Some(part(0, 1)));
-        assert_eq!(rows.next().await, Some(part(1, 2)));
-        assert_eq!(rows.next().await, Some(Err(error())));
-        assert_eq!(rows.next().await, None);
-
-        let panics = stream::iter(0..4).map(|n| if n < 3 { part(n, n + 1) } else { panic!("bug") });
-        let places = Arc::new(Semaphore::new(1));
-        let rows = Rows::new(panics).reply(Duration::from_secs(60), place(&places)).await.unwrap();
-        let error = rows.whole().await.unwrap_err();
-        assert_eq!(error.message, "The search was cut short");
+        let rows = || vec![part(0, 1), part(1, 2), Err(error())];
+        let Reply::Rows(mut some) = reply(rows()).await.unwrap() else { panic!("it is a value") };
+        assert_eq!(some.next().await, Some(part(0, 1)));
+        assert_eq!(some.next().await, Some(part(1, 2)));
+        assert_eq!(some.next().await, Some(Err(error())));
+        assert_eq!(reply(rows()).await.unwrap().whole().await.unwrap_err(), error());
     }
 
-    // covers: data.search.deadline
-    #[tokio::test(start_paused = true)]
-    async fn what_is_read_slowly_is_given_back_in_time() {
-        struct Held(#[expect(dead_code, reason = "held")] OwnedSemaphorePermit);
-        let places = Arc::new(Semaphore::new(2));
-        let snapshot = Held(place(&places));
-        let endless = stream::unfold((0, snapshot), |(n, snapshot)| async move {
-            Some((part(n, n + 1), (n + 1, snapshot)))
-        });
-        let time = Duration::from_secs(600);
-        let reply = Rows::new(endless).reply(time, place(&places)).await.unwrap();
-        let Reply::Rows(mut rows) = reply else { panic!("it is a value") };
-        assert_eq!(rows.next().await, Some(part(0, 1)));
-        assert_eq!(places.available_permits(), 0);
-        tokio::time::sleep(time + Duration::from_secs(1)).await;
-        assert_eq!(places.available_permits(), 2, "the snapshot and the place are free again");
-        let mut last = rows.next().await;
-        while let Some(Ok(_)) = last {
-            last = rows.next().await;
-        }
-        assert_eq!(last, Some(Err(too_slow())));
-        assert_eq!(rows.next().await, None);
-    }
-
+    // covers: data.search.whole
     #[tokio::test]
-    async fn who_takes_no_more_stops_it() {
-        let places = Arc::new(Semaphore::new(1));
-        let endless = stream::iter(0..).map(|n| part(n, n + 1));
-        let reply = Rows::new(endless).reply(Duration::from_secs(60), place(&places)).await;
-        assert_eq!(places.available_permits(), 0);
-        drop(reply);
-        drop(places.acquire().await.unwrap());
+    async fn what_is_wanted_at_once_has_a_limit() {
+        let large = json!({ "text": "x".repeat(1 << 20) });
+        let large = move |_| Ok(vec![large.as_object().cloned().unwrap(); 4]);
+        let reply = Rows::new(stream::iter(0..).map(large)).reply().await.unwrap();
+        let error = reply.whole().await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::TooLarge);
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::super::request::Fields;
 use super::{schema, target};
 use crate::data::{self, Data};
-use crate::dispatch::Error;
+use crate::dispatch::{Caller, Error};
 use crate::runtime::Operation;
 
 pub(super) fn operation(name: &str) -> Operation {
@@ -35,7 +35,7 @@ pub(super) fn operation(name: &str) -> Operation {
     ))
 }
 
-pub(super) async fn perform(data: Data, request: Value) -> Result<Value, Error> {
+pub(super) async fn perform(data: Data, caller: Caller, request: Value) -> Result<Value, Error> {
     let mut fields = Fields::of(request);
     let name = target::table(&mut fields);
     let (label, key) = fields.required_any(&["primary_key", "hash_attribute"]);
@@ -46,7 +46,7 @@ pub(super) async fn perform(data: Data, request: Value) -> Result<Value, Error> 
     }
     fields.check()?;
 
-    data.create_table(&name, &key.unwrap_or_default(), &attributes).await?;
+    data.create_table(&name, &key.unwrap_or_default(), &attributes, &caller.username).await?;
     let message = format!("table '{}.{}' successfully created.", name.database, name.table);
     Ok(json!({ "message": message }))
 }

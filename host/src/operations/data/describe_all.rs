@@ -17,7 +17,7 @@ pub(super) fn operation(name: &str) -> Operation {
 }
 
 pub(super) async fn perform(data: Data) -> Result<Value, Error> {
-    let names = data.databases().await?;
+    let names = data.databases();
     let mut databases: Map<String, Value> =
         names.into_iter().map(|name| (name, json!({}))).collect();
     for table in data.tables(None).await? {

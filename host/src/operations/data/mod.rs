@@ -22,24 +22,11 @@ mod write;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
-use tokio::sync::Semaphore;
 
 use super::with;
 use crate::data::{self, Data};
 use crate::dispatch::{Error, Native};
 use crate::runtime::Operation;
-
-/// Searches at the same time. Each may keep a snapshot, and what else is written meanwhile makes the
-/// file grow.
-const SEARCHES: usize = 32;
-
-/// What they work on.
-#[derive(Clone)]
-struct OnData {
-    data: Data,
-    /// A place for each search that may take its time.
-    places: Arc<Semaphore>,
-}
 
 /// All of them.
 pub(super) fn descriptions() -> Vec<Operation> {
@@ -63,39 +50,40 @@ pub(super) fn descriptions() -> Vec<Operation> {
 
 /// All of them, as they are performed.
 pub(super) fn operations(data: Data) -> Vec<(Operation, Arc<Native>)> {
-    let on = &OnData { data, places: Arc::new(Semaphore::new(SEARCHES)) };
     descriptions()
         .into_iter()
         .map(|operation| {
-            let native = native(on, &operation.name);
+            let native = native(&data, &operation.name);
             (operation, native)
         })
         .collect()
 }
 
-fn native(on: &OnData, name: &str) -> Arc<Native> {
+fn native(data: &Data, name: &str) -> Arc<Native> {
     match name {
         "create_database" | "create_schema" => {
-            with(on, |on, _, request| create_database::perform(on.data, request))
+            with(data, |data, _, request| create_database::perform(data, request))
         }
         "drop_database" | "drop_schema" => {
-            with(on, |on, _, request| drop_database::perform(on.data, request))
+            with(data, |data, _, request| drop_database::perform(data, request))
         }
-        "create_table" => with(on, |on, _, request| create_table::perform(on.data, request)),
-        "drop_table" => with(on, |on, _, request| drop_table::perform(on.data, request)),
-        "describe_all" => with(on, |on, _, _| describe_all::perform(on.data)),
+        "create_table" => {
+            with(data, |data, caller, request| create_table::perform(data, caller, request))
+        }
+        "drop_table" => with(data, |data, _, request| drop_table::perform(data, request)),
+        "describe_all" => with(data, |data, _, _| describe_all::perform(data)),
         "describe_database" | "describe_schema" => {
-            with(on, |on, _, request| describe_database::perform(on.data, request))
+            with(data, |data, _, request| describe_database::perform(data, request))
         }
-        "describe_table" => with(on, |on, _, request| describe_table::perform(on.data, request)),
-        "insert" => with(on, |on, caller, request| insert::perform(on.data, caller, request)),
-        "update" => with(on, |on, caller, request| update::perform(on.data, caller, request)),
-        "upsert" => with(on, |on, caller, request| upsert::perform(on.data, caller, request)),
-        "delete" => with(on, |on, caller, request| delete::perform(on.data, caller, request)),
+        "describe_table" => with(data, |data, _, request| describe_table::perform(data, request)),
+        "insert" => with(data, |data, caller, request| insert::perform(data, caller, request)),
+        "update" => with(data, |data, caller, request| update::perform(data, caller, request)),
+        "upsert" => with(data, |data, caller, request| upsert::perform(data, caller, request)),
+        "delete" => with(data, |data, caller, request| delete::perform(data, caller, request)),
         "search_by_id" | "search_by_hash" => {
-            with(on, |on, _, request| search_by_id::perform(on, request))
+            with(data, |data, _, request| search_by_id::perform(data, request))
         }
-        _ => with(on, |on, _, request| search_by_value::perform(on, request)),
+        _ => with(data, |data, _, request| search_by_value::perform(data, request)),
     }
 }
 

@@ -1,22 +1,14 @@
 //! What the operations on rows have in common: keys, attributes, and how rows go out.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
 use serde_json::{Value, json};
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
 
 use super::super::request::Fields;
-use super::OnData;
-use crate::data::{self, Key, Row, TableDescription};
-use crate::dispatch::{Error, ErrorKind, Reply, Rows};
-
-/// For as long a search may read, and keep its snapshot of the table.
-const LONGEST: Duration = Duration::from_secs(600);
-/// How long one waits for others to end.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::capabilities::TableName;
+use crate::data::{self, Data, Key, Row};
+use crate::dispatch::{Error, Reply, Rows};
 
 /// The keys that name records, for a schema.
 pub(super) fn id_keys() -> Value {
@@ -88,10 +80,10 @@ pub(super) fn wanted(fields: &mut Fields) -> Wanted {
 
 impl Wanted {
     /// Refuses what the table does not have: more likely misspelled than never written.
-    pub(super) fn check(&self, table: &TableDescription) -> Result<(), Error> {
+    pub(super) fn check(&self, data: &Data, name: &TableName) -> Result<(), data::Error> {
         match self {
             Self::All => Ok(()),
-            Self::These(names) => names.iter().try_for_each(|name| known(name, table)),
+            Self::These(names) => data.check_attributes(name, names),
         }
     }
 
@@ -107,30 +99,14 @@ impl Wanted {
     }
 }
 
-/// Refuses an attribute that the table does not have.
-pub(super) fn known(attribute: &str, table: &TableDescription) -> Result<(), Error> {
-    if table.attributes.iter().any(|one| one.name == attribute) {
-        return Ok(());
-    }
-    Err(data::Error::NoAttribute(table.name.clone(), data::shown(attribute)).into())
-}
-
-/// A place among the searches.
-pub(super) async fn place(on: &OnData) -> Result<OwnedSemaphorePermit, Error> {
-    let busy = || Error::new(ErrorKind::Busy, "Too many searches at the same time, try again");
-    let place = timeout(PATIENCE, on.places.clone().acquire_owned()).await;
-    place.map_err(|_| busy())?.map_err(|_| busy())
-}
-
 /// The rows as they go out.
 pub(super) async fn reply(
     rows: impl Stream<Item = Result<Vec<Row>, data::Error>> + Send + 'static,
     wanted: Wanted,
-    place: OwnedSemaphorePermit,
 ) -> Result<Reply, Error> {
     let rows = rows.map(move |part| {
         let part = part?.into_iter().map(|row| wanted.of(row)).collect();
         Ok(part)
     });
-    Rows::new(rows).reply(LONGEST, place).await
+    Rows::new(rows).reply().await
 }

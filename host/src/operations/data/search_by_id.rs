@@ -4,8 +4,8 @@ use futures_util::stream;
 use serde_json::{Value, json};
 
 use super::super::request::Fields;
-use super::rows::{self, Wanted};
-use super::{OnData, schema, target};
+use super::{rows, schema, target};
+use crate::data::Data;
 use crate::dispatch::{Error, Reply};
 use crate::runtime::Operation;
 
@@ -30,18 +30,15 @@ pub(super) fn operation(name: &str) -> Operation {
     ))
 }
 
-pub(super) async fn perform(on: OnData, request: Value) -> Result<Reply, Error> {
+pub(super) async fn perform(data: Data, request: Value) -> Result<Reply, Error> {
     let mut fields = Fields::of(request);
     let name = target::table(&mut fields);
     let keys = rows::ids(&mut fields);
     let wanted = rows::wanted(&mut fields);
     fields.check()?;
-    if let Wanted::These(_) = wanted {
-        wanted.check(&on.data.table(&name).await?)?;
-    }
+    wanted.check(&data, &name)?;
 
-    let place = rows::place(&on).await?;
-    let state = (on.data, name, keys.into_iter());
+    let state = (data, name, keys.into_iter());
     let found = stream::try_unfold(state, |(data, name, mut keys)| async move {
         let some: Vec<_> = keys.by_ref().take(AT_A_TIME).collect();
         if some.is_empty() {
@@ -50,5 +47,5 @@ pub(super) async fn perform(on: OnData, request: Value) -> Result<Reply, Error> 
         let rows = data.get(&name, some).await?;
         Ok(Some((rows, (data, name, keys))))
     });
-    rows::reply(found, wanted, place).await
+    rows::reply(found, wanted).await
 }

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::super::request::Fields;
-use super::{OnData, rows, schema, target};
-use crate::data::{self, Search};
+use super::{rows, schema, target};
+use crate::data::{self, Data, Search};
 use crate::dispatch::{Error, Reply};
 use crate::runtime::Operation;
 
@@ -40,7 +40,7 @@ pub(super) fn operation(name: &str) -> Operation {
     )
 }
 
-pub(super) async fn perform(on: OnData, request: Value) -> Result<Reply, Error> {
+pub(super) async fn perform(data: Data, request: Value) -> Result<Reply, Error> {
     let mut fields = Fields::of(request);
     let name = target::table(&mut fields);
     let (label, attribute) = fields.required_any(&["attribute", "search_attribute"]);
@@ -55,11 +55,9 @@ pub(super) async fn perform(on: OnData, request: Value) -> Result<Reply, Error> 
     let offset = fields.count("offset", 0);
     fields.check()?;
     let (attribute, value) = (attribute.unwrap_or_default(), value.unwrap_or_default());
-    let table = on.data.table(&name).await?;
-    rows::known(&attribute, &table)?;
-    wanted.check(&table)?;
+    wanted.check(&data, &name)?;
 
-    let place = rows::place(&on).await?;
-    let search = Search { attribute, value, offset: offset.unwrap_or(0), limit };
-    rows::reply(on.data.search(name, search), wanted, place).await
+    let offset = offset.unwrap_or(0);
+    let search = Search { offset, limit, ..Search::new(attribute, value) };
+    rows::reply(data.search(&name, search).await?, wanted).await
 }
