@@ -185,7 +185,7 @@ impl Dispatch {
         let audit = audit.map(|audit| audit.begin(caller, &entry.operation, &request));
         let result = self.perform(entry, name, caller, request).await;
         if let Some(audit) = audit {
-            audit.end(&result).await;
+            audit.end(result.as_ref().map(|_| ())).await;
         }
         let outcome = result.as_ref().map_or_else(|error| error.kind.name(), |_| "ok");
         self.metrics.operation(&entry.counted, outcome, started.elapsed());
