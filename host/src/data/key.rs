@@ -8,7 +8,7 @@ use serde_json::{Number, Value};
 use super::limits::MAX_KEY;
 
 /// The largest integer up to which all are apart as a JavaScript number: 2^53.
-const LARGEST: i64 = 1 << 53;
+const LARGEST: u64 = 1 << 53;
 
 /// A row's primary key: a number or a text. Numbers come before texts; `1` and `1.0` are the same
 /// key, as in JavaScript.
@@ -119,7 +119,9 @@ impl TryFrom<&Value> for Key {
         match value {
             Value::String(text) => Key::try_from(text.as_str()),
             Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-                (Some(-LARGEST..=LARGEST), Some(number)) => Ok(Key::number(number)),
+                (Some(integer), Some(number)) if integer.unsigned_abs() <= LARGEST => {
+                    Ok(Key::number(number))
+                }
                 (None, Some(float)) if number.is_f64() && float.is_finite() => {
                     Ok(Key::number(float))
                 }
@@ -192,9 +194,23 @@ mod tests {
     #[test]
     fn keys_sort_as_their_bytes_and_come_back_as_they_were() {
         let values = [
-            json!(-1e300), json!(-9_007_199_254_740_992_i64), json!(-1.5), json!(-1), json!(0),
-            json!(0.5), json!(1), json!(2), json!(10), json!(9_007_199_254_740_992_i64), json!(1e300),
-            json!(" "), json!("1"), json!("A"), json!("a"), json!("a\u{ff}"), json!("犬"),
+            json!(-1e300),
+            json!(-9_007_199_254_740_992_i64),
+            json!(-1.5),
+            json!(-1),
+            json!(0),
+            json!(0.5),
+            json!(1),
+            json!(2),
+            json!(10),
+            json!(9_007_199_254_740_992_i64),
+            json!(1e300),
+            json!(" "),
+            json!("1"),
+            json!("A"),
+            json!("a"),
+            json!("a\u{ff}"),
+            json!("犬"),
         ];
         let keys: Vec<_> = values.iter().cloned().map(key).collect();
         assert!(keys.is_sorted());

@@ -60,8 +60,8 @@ use redb::{ReadTransaction, ReadableTableMetadata, TableError};
 use tokio::sync::{Semaphore, watch};
 
 use crate::capabilities::TableName;
-use crate::store::{self, Store};
-use catalog::{Catalog, Table};
+use crate::store::Store;
+use catalog::Table;
 use layout::{LOG, UPDATED};
 use transaction::by_key;
 use writer::{Shared, Writer};
@@ -230,10 +230,7 @@ impl Data {
         check_new(name, primary_key, attributes)?;
         let (name, primary_key) = (name.clone(), primary_key.to_owned());
         let (attributes, who) = (attributes.to_vec(), who.to_owned());
-        self.0
-            .writer
-            .ask(1, move |t| t.create_table(&name, &primary_key, &attributes, &who))
-            .await
+        self.0.writer.ask(1, move |t| t.create_table(&name, &primary_key, &attributes, &who)).await
     }
 
     /// Makes what is missing of a table: its database, itself, attributes.
@@ -250,10 +247,7 @@ impl Data {
         check_new(name, primary_key, attributes)?;
         let (name, primary_key) = (name.clone(), primary_key.to_owned());
         let (attributes, who) = (attributes.to_vec(), who.to_owned());
-        self.0
-            .writer
-            .ask(1, move |t| t.ensure_table(&name, &primary_key, &attributes, &who))
-            .await
+        self.0.writer.ask(1, move |t| t.ensure_table(&name, &primary_key, &attributes, &who)).await
     }
 
     /// Drops a table and its rows.
@@ -281,7 +275,8 @@ impl Data {
         {
             return Err(Error::NoDatabase(database.to_owned()));
         }
-        let is_asked = |table: &&Arc<Table>| database.is_none_or(|name| table.name.database == name);
+        let is_asked =
+            |table: &&Arc<Table>| database.is_none_or(|name| table.name.database == name);
         let tables = catalog.tables.values().filter(is_asked).cloned().collect();
         self.describe(tables).await
     }

@@ -107,8 +107,26 @@ mod tests {
     #[test]
     fn everything_else_is_refused() {
         let bad = [
-            "a.b", "a*", "*", ">", "a>", "a/b", "a\\b", "a b", "a\tb", "a\nb", "a\0", "\u{7f}",
-            "a\u{2028}b", "a\u{a0}", "a'b", "a\"b", "a`b", "\u{202e}x", "x\u{200b}", "..",
+            "a.b",
+            "a*",
+            "*",
+            ">",
+            "a>",
+            "a/b",
+            "a\\b",
+            "a b",
+            "a\tb",
+            "a\nb",
+            "a\0",
+            "\u{7f}",
+            "a\u{2028}b",
+            "a\u{a0}",
+            "a'b",
+            "a\"b",
+            "a`b",
+            "\u{202e}x",
+            "x\u{200b}",
+            "..",
         ];
         for name in bad {
             assert_eq!(check_table(name), Err(NameError::Character), "{name:?}");

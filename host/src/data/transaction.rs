@@ -157,8 +157,7 @@ impl<'t> Transaction<'t> {
             return Err(Error::Limit(format!("A node may have at most {most} tables")));
         }
         let id = self.state.last_id + 1;
-        let mut table =
-            Table::new(id, name.clone(), primary_key.to_owned(), version::now() / 1000);
+        let mut table = Table::new(id, name.clone(), primary_key.to_owned(), version::now() / 1000);
         let own = [primary_key, super::row::CREATED, super::row::UPDATED];
         for attribute in own.into_iter().chain(attributes.iter().map(String::as_str)) {
             table.learn(attribute);

@@ -28,7 +28,13 @@ struct Plan {
 }
 
 impl Plan {
-    fn add(&mut self, key: Key, row: &Row, bytes: Vec<u8>, t: &Transaction<'_>) -> Result<(), Error> {
+    fn add(
+        &mut self,
+        key: Key,
+        row: &Row,
+        bytes: Vec<u8>,
+        t: &Transaction<'_>,
+    ) -> Result<(), Error> {
         let place = *self.places.entry(key.clone()).or_insert(self.rows.len());
         self.bytes += bytes.len();
         self.values += row::count(row);

@@ -14,9 +14,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::catalog::Catalog;
 use super::error::Error;
+use super::layout;
 use super::limits::DataLimits;
 use super::transaction::{State, Transaction};
-use super::layout;
 use crate::store::Store;
 
 /// How many requests may wait for a place in a group.
@@ -85,7 +85,9 @@ where
 
     fn run(&mut self, transaction: &mut Transaction<'_>) -> Result<(), Error> {
         // Whoever has gone away was told nothing, and need not get what they asked for.
-        let Some(work) = self.work.take().filter(|_| !self.reply.is_closed()) else { return Ok(()) };
+        let Some(work) = self.work.take().filter(|_| !self.reply.is_closed()) else {
+            return Ok(());
+        };
         match work(transaction) {
             Err(error) if error.is_of_store() => Err(error),
             result => {
@@ -118,10 +120,8 @@ impl Writer {
         let (alive, ended) = watch::channel(());
         let (ready, started) = oneshot::channel();
         let run = move || {
-            let shared = Arc::new(Shared {
-                catalog: RwLock::default(),
-                sequence: watch::Sender::new(0),
-            });
+            let shared =
+                Arc::new(Shared { catalog: RwLock::default(), sequence: watch::Sender::new(0) });
             let mut thread = Thread { store, limits, node, shared, known: None };
             let began = thread.read();
             let is_fine = began.is_ok();

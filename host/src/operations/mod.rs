@@ -96,7 +96,9 @@ impl From<users::Error> for Error {
             users::Error::Store(error) => {
                 tracing::error!(%error, "the users cannot be read or changed");
                 let text = match error {
-                    store::Error::Full => "The disk is full: nothing can be written until there is room",
+                    store::Error::Full => {
+                        "The disk is full: nothing can be written until there is room"
+                    }
                     _ => "The node's database failed: its log has the cause",
                 };
                 return Self::new(ErrorKind::Failed, text);
