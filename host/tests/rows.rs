@@ -19,7 +19,7 @@ const BATCH: usize = 2000;
 const ROW: usize = 300;
 /// Megabytes that a search may take beside what was in use before: its parts, and the database's
 /// cache of 64 MiB.
-const MOST: u64 = 110;
+const MOST: u64 = 80;
 
 struct Node {
     process: Child,
@@ -120,7 +120,7 @@ fn read(mut reader: BufReader<UnixStream>) -> (usize, usize) {
 // covers: data.search.memory
 #[test]
 fn a_huge_result_goes_out_in_bounded_memory() {
-    let rows: usize = std::env::var("ROWS").map_or(200_000, |rows| rows.parse().unwrap());
+    let rows: usize = std::env::var("ROWS").map_or(100_000, |rows| rows.parse().unwrap());
     let node = Node::start();
     node.ask(&json!({ "operation": "create_table", "table": "many", "primary_key": "id" }));
     for first in (0..rows).step_by(BATCH) {

@@ -163,7 +163,12 @@ mod tests {
         let parts = std::sync::Mutex::new(Some(parts));
         let answer = move || {
             let parts = parts.lock().unwrap().take().expect("one request");
-            std::future::ready(rows(Rows::new(stream::iter(parts)), ()))
+            // Each is sent before the next one is there.
+            let parts = stream::iter(parts).then(|part| async {
+                tokio::task::yield_now().await;
+                part
+            });
+            std::future::ready(rows(Rows::new(parts), ()))
         };
         let answer = std::sync::Arc::new(answer);
         let router = Router::new().fallback(move || answer());

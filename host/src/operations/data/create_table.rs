@@ -11,16 +11,13 @@ use crate::runtime::Operation;
 pub(super) fn operation(name: &str) -> Operation {
     Operation::new(name, "Create a table, and its database if there is none").with_schema(schema(
         name,
-        &["table"],
+        &["table", "primary_key"],
         target::table_keys(json!({
             "primary_key": {
                 "type": "string",
-                "description": "The attribute that is the key of each record; required",
+                "description": "The attribute that is the key of each record",
             },
-            "hash_attribute": {
-                "type": "string",
-                "description": "An older name of 'primary_key'",
-            },
+            "hash_attribute": target::older("primary_key"),
             "attributes": {
                 "type": "array",
                 "description": "Attributes that are known beforehand; others are learnt from records",

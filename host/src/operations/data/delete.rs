@@ -14,7 +14,7 @@ pub(super) fn operation(name: &str) -> Operation {
         .with_warning("The records are gone.")
         .with_schema(schema(
             name,
-            &["table"],
+            &["table", "ids"],
             target::table_keys(rows::id_keys()),
             json!({ "database": "dev", "table": "dog", "ids": [1, 2] }),
         ))

@@ -15,11 +15,10 @@ pub(super) fn operation(name: &str) -> Operation {
         .with_warning("All tables of the database are gone, with all of their records.")
         .with_schema(schema(
             name,
-            // Either name will do, and it must be asked before anything goes.
-            &[],
+            &["database"],
             json!({
-                "database": { "type": "string", "description": "The database; it must be named" },
-                "schema": { "type": "string", "description": "An older name of 'database'" },
+                "database": { "type": "string", "description": "The database" },
+                "schema": target::older("database"),
             }),
             json!({ "database": "dev" }),
         ))

@@ -6,6 +6,7 @@ use futures_util::{Stream, StreamExt};
 use serde_json::{Value, json};
 
 use super::super::request::Fields;
+use super::target;
 use crate::capabilities::TableName;
 use crate::data::{self, Data, Key, Row};
 use crate::dispatch::{Error, Reply, Rows};
@@ -13,8 +14,8 @@ use crate::dispatch::{Error, Reply, Rows};
 /// The keys that name records, for a schema.
 pub(super) fn id_keys() -> Value {
     json!({
-        "ids": { "type": "array", "description": "The records' keys; required" },
-        "hash_values": { "type": "array", "description": "An older name of 'ids'" },
+        "ids": { "type": "array", "description": "The records' keys" },
+        "hash_values": target::older("ids"),
     })
 }
 

@@ -19,7 +19,7 @@ pub(super) fn operation(name: &str) -> Operation {
     keys["get_attributes"] = rows::wanted_key();
     Operation::new(name, "Find records by their keys").read_only().with_schema(schema(
         name,
-        &["table", "get_attributes"],
+        &["table", "ids", "get_attributes"],
         target::table_keys(keys),
         json!({
             "database": "dev",

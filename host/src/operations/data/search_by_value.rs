@@ -14,17 +14,14 @@ pub(super) fn operation(name: &str) -> Operation {
     Operation::new(name, "Find records by the value of an attribute").read_only().with_schema(
         schema(
             name,
-            &["table", "get_attributes"],
+            &["table", "attribute", "value", "get_attributes"],
             target::table_keys(json!({
-                "attribute": { "type": "string", "description": "The attribute; required" },
-                "search_attribute": {
-                    "type": "string",
-                    "description": "An older name of 'attribute'",
-                },
+                "attribute": { "type": "string", "description": "The attribute" },
+                "search_attribute": target::older("attribute"),
                 "value": {
-                    "description": "Its value; a text may have a * at either end or be *, for anything; required",
+                    "description": "Its value; in a text, a * at either end stands for anything",
                 },
-                "search_value": { "description": "An older name of 'value'" },
+                "search_value": target::older("value"),
                 "get_attributes": rows::wanted_key(),
                 "limit": { "type": "integer", "description": "How many records at most; all by default" },
                 "offset": { "type": "integer", "description": "How many to pass over; 0 by default" },

@@ -15,8 +15,13 @@ const DEFAULT: &str = "data";
 pub(super) fn database_keys() -> Value {
     json!({
         "database": { "type": "string", "description": "The database; 'data' by default" },
-        "schema": { "type": "string", "description": "An older name of 'database'" },
+        "schema": older("database"),
     })
+}
+
+/// A key that is an older name of another one.
+pub(super) fn older(name: &str) -> Value {
+    json!({ "deprecated": true, "description": format!("An older name of '{name}'") })
 }
 
 /// The keys that name a table, and more.
