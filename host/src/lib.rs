@@ -108,7 +108,7 @@ pub use capabilities::{
     TablePattern, Tables, TablesError, Texts, ThisNode, TracingLog,
 };
 pub use describe::describe;
-pub use dispatch::{Caller, Error, ErrorKind, Origin, Role};
+pub use dispatch::{Caller, Error, ErrorKind, Origin, Reply, Role, Rows};
 pub use host::{BuildError, Host, HostBuilder};
 pub use runtime::{ComponentSource, Limits, LimitsError, LoadError, Operation};
 

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     Host,
-    dispatch::{Caller, Origin},
+    dispatch::{Caller, Origin, Reply},
     users::{LoginFailed, Users},
 };
 
@@ -93,7 +93,7 @@ impl Api {
         request: Request,
         peer: &Peer,
         event: &mut Event,
-    ) -> Result<Value, Refusal> {
+    ) -> Result<Reply, Refusal> {
         let (head, body) = request.into_parts();
         if !is_json(&head.headers) {
             let text = "Content-Type must be application/json";
@@ -128,7 +128,7 @@ impl Api {
         let host = self.host.clone();
         let may_change = host.may_change(&request);
         let dispatched = async move {
-            let result = host.dispatch(&caller, Value::Object(request)).await;
+            let result = host.perform(&caller, Value::Object(request)).await;
             drop((received.lent, lent));
             result
         };
@@ -227,7 +227,11 @@ async fn operation(
     let mut event = Event::new(&peer);
     let answer = AssertUnwindSafe(api.answer(request, &peer, &mut event)).catch_unwind().await;
     let mut response = match answer.unwrap_or_else(|_| Err(Refusal::internal())) {
-        Ok(result) => reply::success(result),
+        Ok(Reply::Value(result)) => reply::success(result),
+        Ok(Reply::Rows(rows)) => {
+            event.status = Some(StatusCode::OK);
+            return reply::rows(rows, event);
+        }
         Err(refusal) => refusal.into_response(),
     };
     reply::challenge(&mut response, in_browser);
@@ -242,7 +246,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// The log's one line on a request, written when it ends, also when the client has gone away.
-struct Event {
+pub(super) struct Event {
     started: Instant,
     peer: Origin,
     user: String,

@@ -112,6 +112,7 @@ async fn serve(root: &Path, file: ConfigFile, settings: Settings) -> Result<()> 
         .root_path(root)
         .config_file(file.clone())
         .users(users.clone())
+        .data(data.clone())
         .audit(audit)
         .node(node.clone())
         .tables(data);

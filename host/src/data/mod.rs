@@ -291,6 +291,18 @@ impl Data {
         described.into_iter().next().ok_or_else(|| Error::NoTable(name.clone()))
     }
 
+    /// Fails unless the table has all of these attributes. The file is not read.
+    ///
+    /// # Errors
+    /// There is no such table, or attribute.
+    pub fn check_attributes(&self, name: &TableName, attributes: &[String]) -> Result<(), Error> {
+        let table = self.known(name)?;
+        match attributes.iter().find(|attribute| !table.knows(attribute)) {
+            Some(unknown) => Err(Error::NoAttribute(name.clone(), error::shown(unknown))),
+            None => Ok(()),
+        }
+    }
+
     async fn describe(&self, tables: Vec<Arc<Table>>) -> Result<Vec<TableDescription>, Error> {
         self.0
             .store

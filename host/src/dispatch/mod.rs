@@ -2,9 +2,12 @@
 
 mod caller;
 mod error;
+mod reply;
 
 pub use caller::{Caller, Origin, Role};
 pub use error::{Error, ErrorKind};
+pub(crate) use reply::Row;
+pub use reply::{Reply, Rows};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -50,7 +53,7 @@ enum Performer {
 
 /// An operation of the host's own, or of its embedder: no sandbox, no budget.
 pub(crate) type Native =
-    dyn Fn(Caller, Value) -> BoxFuture<'static, Result<Value, Error>> + Send + Sync;
+    dyn Fn(Caller, Value) -> BoxFuture<'static, Result<Reply, Error>> + Send + Sync;
 
 impl Dispatch {
     pub(crate) fn new(runtime: Runtime, metrics: Arc<Metrics>, audit: Option<AuditLog>) -> Self {
@@ -160,7 +163,8 @@ impl Dispatch {
         self.operations.get_key_value(name).map(|(name, _)| &**name)
     }
 
-    pub(crate) async fn dispatch(&self, caller: &Caller, request: Value) -> Result<Value, Error> {
+    /// What is counted ends with the reply's beginning.
+    pub(crate) async fn dispatch(&self, caller: &Caller, request: Value) -> Result<Reply, Error> {
         let started = Instant::now();
         let (name, entry) = match self.find(&request) {
             Ok(found) => found,
@@ -181,7 +185,7 @@ impl Dispatch {
         let audit = audit.map(|audit| audit.begin(caller, &entry.operation, &request));
         let result = self.perform(entry, name, caller, request).await;
         if let Some(audit) = audit {
-            audit.end(&result).await;
+            audit.end(result.as_ref().map(|_| ())).await;
         }
         let outcome = result.as_ref().map_or_else(|error| error.kind.name(), |_| "ok");
         self.metrics.operation(&entry.counted, outcome, started.elapsed());
@@ -207,13 +211,14 @@ impl Dispatch {
         name: &Arc<str>,
         caller: &Caller,
         request: Value,
-    ) -> Result<Value, Error> {
+    ) -> Result<Reply, Error> {
         let plugin = match &entry.performer {
             Performer::Plugin(plugin) => plugin,
             Performer::Native(native) => return native(caller.clone(), request).await,
         };
         let changes = entry.operation.changes;
-        self.runtime.call(plugin, name, changes, caller, &request).await.map_err(|error| {
+        let called = self.runtime.call(plugin, name, changes, caller, &request).await;
+        called.map(Reply::Value).map_err(|error| {
             let kind = match &error {
                 CallError::Refused(operations::Error::Invalid(_)) => ErrorKind::Invalid,
                 CallError::Refused(operations::Error::Conflict(_))
