@@ -117,20 +117,21 @@ async fn a_search_that_nobody_reads_ends() {
     let node = Node::with(limits).await;
     node.data.create_table(&dog(), "id", &[], "admin").await.unwrap();
     fill(&node, 2000).await;
-    let search = || node.data.search(&dog(), Search::new("id", "*"));
+    let search = async || node.data.search(&dog(), Search::new("id", "*")).await;
     let (one, two) = (search().await.unwrap(), search().await.unwrap());
     assert_eq!(search().await.err(), Some(Error::Busy));
     drop(one);
-    tokio::time::timeout(Duration::from_secs(30), async {
-        while search().await.is_err() {
+    drop(two);
+    let free = async {
+        loop {
+            if let Ok(rows) = search().await {
+                break rows;
+            }
             tokio::task::yield_now().await;
         }
-    })
-    .await
-    .unwrap();
-    drop(two);
+    };
     // A reader that does nothing for too long is told.
-    let mut slow = search().await.unwrap();
+    let mut slow = tokio::time::timeout(Duration::from_secs(30), free).await.unwrap();
     slow.next().await.unwrap().unwrap();
     tokio::time::pause();
     tokio::time::sleep(Duration::from_secs(601)).await;
