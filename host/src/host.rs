@@ -13,7 +13,8 @@ use crate::capabilities::{
     TracingLog,
 };
 use crate::config::{ConfigFile, FileError, HUB_ROUTES, LEAF_ROUTES};
-use crate::dispatch::{Caller, Dispatch, Error, Native, Still};
+use crate::data::Data;
+use crate::dispatch::{Caller, Dispatch, Error, Native, Reply, Still};
 use crate::metrics::{self, Metrics};
 use crate::nats;
 use crate::operations;
@@ -45,16 +46,26 @@ impl Host {
     ///
     /// [`ErrorKind`](crate::ErrorKind) lists them. The text is for the caller.
     pub async fn dispatch(&self, caller: &Caller, request: Value) -> Result<Value, Error> {
+        self.perform(caller, request).await?.whole().await
+    }
+
+    /// The same, and a result that is large comes in parts: memory stays bounded, however many rows
+    /// a search finds.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`dispatch`](Self::dispatch); later parts have their own.
+    pub async fn perform(&self, caller: &Caller, request: Value) -> Result<Reply, Error> {
         self.dispatch.dispatch(caller, request, None).await
     }
 
     /// The same for someone who may be removed while the operation waits for its place to run.
-    pub(crate) async fn dispatch_while(
+    pub(crate) async fn perform_while(
         &self,
         caller: &Caller,
         request: Value,
         still: &Still,
-    ) -> Result<Value, Error> {
+    ) -> Result<Reply, Error> {
         self.dispatch.dispatch(caller, request, Some(still)).await
     }
 
@@ -123,6 +134,7 @@ pub struct HostBuilder {
     config: Option<Arc<dyn Config>>,
     config_file: Option<ConfigFile>,
     users: Option<Users>,
+    data: Option<Data>,
     audit: Option<AuditLog>,
     servers: Option<nats::Nats>,
     log: Option<Arc<dyn Log>>,
@@ -196,6 +208,12 @@ impl HostBuilder {
     /// The node's users; with them come the operations that manage them.
     pub fn users(mut self, users: Users) -> Self {
         self.users = Some(users);
+        self
+    }
+
+    /// The node's databases; with them come the operations on databases, tables and rows.
+    pub fn data(mut self, data: Data) -> Self {
+        self.data = Some(data);
         self
     }
 
@@ -274,7 +292,10 @@ impl HostBuilder {
     where
         F: Future<Output = Result<Value, Error>> + Send + 'static,
     {
-        let native = move |caller, request| Box::pin(perform(caller, request)) as _;
+        let native = move |caller, request| {
+            let performed = perform(caller, request);
+            Box::pin(async { performed.await.map(Reply::Value) }) as _
+        };
         self.operations.push((operation, Arc::new(native)));
         self
     }
@@ -314,6 +335,9 @@ impl HostBuilder {
         let config: Arc<dyn Config> =
             Arc::new(Counted { config, writes: metrics.config_writes.clone() });
         let mut native = self.users.as_ref().map(operations::of_users).unwrap_or_default();
+        if let Some(data) = self.data {
+            native.extend(operations::of_data(data));
+        }
         if let Some(file) = &file {
             native.extend(operations::of_configuration(file, config.clone()));
         }

@@ -74,6 +74,20 @@ pub(crate) fn built_size(text: &[u8]) -> usize {
     size
 }
 
+/// Roughly the bytes that a value takes in memory.
+pub(crate) fn size(value: &Value) -> usize {
+    const EACH: usize = size_of::<Value>();
+    EACH + match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(size).sum(),
+        Value::Object(fields) => {
+            let field = |(name, value): (&String, &Value)| EACH + name.len() + size(value);
+            fields.iter().map(field).sum()
+        }
+        _ => 0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -73,6 +73,7 @@
 //! | `users/` | who may log in |
 //! | `keys/` | the certificates and the password of the cluster |
 //! | `pem/` | certificates and private keys in files |
+//! | `data/` | databases, tables and rows, with versions and a change log |
 //! | `store/` | the node's database |
 
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
@@ -81,6 +82,7 @@ pub mod api;
 pub mod audit;
 mod capabilities;
 pub mod config;
+pub mod data;
 mod describe;
 mod dispatch;
 mod host;
@@ -106,7 +108,7 @@ pub use capabilities::{
     TablePattern, Tables, TablesError, Texts, ThisNode, TracingLog,
 };
 pub use describe::describe;
-pub use dispatch::{Caller, Error, ErrorKind, Origin, Role};
+pub use dispatch::{Caller, Error, ErrorKind, Origin, Reply, Role, Rows};
 pub use host::{BuildError, Host, HostBuilder};
 pub use runtime::{ComponentSource, Limits, LimitsError, LoadError, Operation};
 

@@ -8,6 +8,7 @@ use anyhow::Context;
 use harper_host::api::{Config, Server};
 use harper_host::audit::AuditLog;
 use harper_host::config::{ConfigFile, FILE_NAME};
+use harper_host::data::{Data, DataConfig};
 use harper_host::store::Store;
 use harper_host::users::Users;
 use harper_host::{Host, HostBuilder};
@@ -24,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct ApiNode {
     /// Where it listens.
     pub address: SocketAddr,
+    data: Data,
     stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
 }
@@ -41,21 +43,26 @@ impl ApiNode {
         give: impl FnOnce(HostBuilder) -> HostBuilder,
     ) -> anyhow::Result<Self> {
         let settings = ConfigFile::open(root.join(FILE_NAME))?.settings()?;
-        let users = Users::open(Store::open(root).await?, settings.cache_ttl);
+        let store = Store::open(root).await?;
+        let data = Data::open(store.clone(), DataConfig::default()).await?;
+        let users = Users::open(store, settings.cache_ttl);
         let audit = AuditLog::open(root, settings.audit_max_size, settings.audit_max_files)?;
-        let host = Host::builder().root_path(root).users(users.clone()).audit(audit);
+        let host =
+            Host::builder().root_path(root).users(users.clone()).data(data.clone()).audit(audit);
         let host = give(host).build().await?;
         let config = Config { port: Some(0), ..Config::from(&settings) };
         let server = Server::bind(config, host, users).await?;
         let address = server.addresses().http.context("it serves HTTP")?;
         let (stop, stopped) = oneshot::channel();
-        Ok(Self { address, stop, served: tokio::spawn(server.serve(stopped)) })
+        Ok(Self { address, data, stop, served: tokio::spawn(server.serve(stopped)) })
     }
 
     /// Stops it, and waits until nothing of it runs any more.
     pub async fn stop(self) -> anyhow::Result<()> {
         drop(self.stop);
-        Ok(self.served.await?)
+        self.served.await?;
+        self.data.close().await;
+        Ok(())
     }
 }
 

@@ -12,6 +12,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
+use crate::tables::Tables;
 
 /// The folder for rules of the HTTP face that belong to no operation. The others are named after
 /// an operation.
@@ -38,6 +39,10 @@ pub struct Case {
     pub after: Option<Vec<u8>>,
     /// The users after the request, unless they must not change.
     pub users: Option<Value>,
+    /// The node's tables before the request.
+    pub tables: Tables,
+    /// The tables after it, unless they must not change.
+    pub tables_after: Option<Tables>,
     /// What the node's network and tables are like, where they are not there.
     pub cluster: Option<Cluster>,
     /// What is asked of them.
@@ -46,6 +51,8 @@ pub struct Case {
 
 /// In an expected reply: any moment, in milliseconds since 1970.
 pub const ANY_TIME: &str = "<ms>";
+/// Likewise, and in tables: any key that was made at random.
+pub const ANY_UUID: &str = "<uuid>";
 
 /// `case.yaml`.
 #[derive(Debug, serde::Deserialize)]
@@ -152,7 +159,7 @@ pub fn cases() -> anyhow::Result<(Vec<Case>, Vec<String>)> {
 
 impl Case {
     fn read(folder: &Path, name: &str, shared: &[u8]) -> anyhow::Result<Self> {
-        const FILES: [&str; 10] = [
+        const FILES: [&str; 12] = [
             "case.yaml",
             "request.json",
             "request.txt",
@@ -161,6 +168,8 @@ impl Case {
             "reply.json",
             "after.yaml",
             "users.json",
+            "tables.yaml",
+            "tables-after.yaml",
             "cluster.yaml",
             "calls.json",
         ];
@@ -199,6 +208,10 @@ impl Case {
             let json = file(name)?.map(|json| serde_json::from_slice(&json)).transpose();
             json.context(name)
         };
+        let tables = |name| {
+            let tables = file(name)?.map(|text| serde_yaml::from_slice(&text)).transpose();
+            tables.context(name)
+        };
         let cluster = file("cluster.yaml")?.map(|text| serde_yaml::from_slice(&text));
         Ok(Self {
             folder: folder.to_owned(),
@@ -210,6 +223,8 @@ impl Case {
             reply: json("reply.json")?,
             after: file("after.yaml")?,
             users: json("users.json")?,
+            tables: tables("tables.yaml")?.unwrap_or_default(),
+            tables_after: tables("tables-after.yaml")?,
             cluster: cluster.transpose().context("cluster.yaml")?,
             calls: json("calls.json")?,
         })

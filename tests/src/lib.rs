@@ -1,5 +1,6 @@
 //! What the tests share: a plugin that misbehaves, a host or a node made in one line, clusters of
-//! whole nodes, of servers alone and of nobody, a Harper node in JavaScript, and the golden cases.
+//! whole nodes, of servers alone and of nobody, a Harper node in JavaScript, and the golden
+//! cases with their tables.
 
 pub mod api;
 pub mod cluster;
@@ -8,6 +9,7 @@ pub mod javascript;
 pub mod nats;
 pub mod nodes;
 pub mod peer;
+pub mod tables;
 
 use harper_host::{Caller, ComponentSource, Error, Grants, Host, HostBuilder, Limits};
 use serde_json::Value;

@@ -10,11 +10,13 @@ use base64ct::{Base64, Encoding};
 use futures_util::{StreamExt, stream};
 use harper_host::Role;
 use harper_host::config::FILE_NAME;
+use harper_host::data::{Data, DataConfig};
 use harper_host::store::Store;
 use harper_host::users::{UserInfo, Users};
 use harper_tests::api::{ApiNode, Reply, ask};
 use harper_tests::cluster::FakeNode;
-use harper_tests::golden::{self, ANY_TIME, Caller, Case, Credentials};
+use harper_tests::golden::{self, ANY_TIME, ANY_UUID, Caller, Case, Credentials};
+use harper_tests::tables::Tables;
 use serde_json::{Value, json};
 
 /// Nodes at the same time. Most of a case's time is the check of a password.
@@ -59,6 +61,7 @@ struct Got {
     file: Vec<u8>,
     backups: Vec<Vec<u8>>,
     users: Value,
+    tables: Tables,
     /// What was asked of the cluster.
     calls: Value,
     /// What stands in the node's folder that has no place there.
@@ -71,6 +74,11 @@ async fn run(case: &Case, database: &[u8]) -> anyhow::Result<Got> {
     fs::create_dir(root.path().join("database"))?;
     fs::write(root.path().join(DATABASE), database)?;
     fs::write(&config, &case.before)?;
+    if case.tables != Tables::default() {
+        let data = data(root.path()).await?;
+        case.tables.make(&data).await?;
+        data.close().await;
+    }
     let cluster = case.cluster.clone().map(FakeNode::new);
     let node = ApiNode::start_with(root.path(), |host| match &cluster {
         Some(cluster) => cluster.give_to(host),
@@ -83,6 +91,9 @@ async fn run(case: &Case, database: &[u8]) -> anyhow::Result<Got> {
     let reply = ask(node.address, &case.settings.line, &headers(case), &case.request).await?;
     node.stop().await?;
     let users = Users::open(Store::open(root.path()).await?, Duration::ZERO).list().await?;
+    let data = data(root.path()).await?;
+    let tables = Tables::read(&data).await?;
+    data.close().await;
     let backups = root.path().join("backup");
     let backups = if backups.exists() { golden::entries(&backups)? } else { Vec::new() };
     Ok(Got {
@@ -90,6 +101,7 @@ async fn run(case: &Case, database: &[u8]) -> anyhow::Result<Got> {
         file: fs::read(config)?,
         backups: backups.iter().map(fs::read).collect::<Result<_, _>>()?,
         users: users.iter().map(shown).collect(),
+        tables,
         calls: cluster.map(|cluster| cluster.calls()).unwrap_or_default().into(),
         strays: strays(root.path())?,
     })
@@ -124,10 +136,13 @@ fn users_before() -> Value {
     users_of_cases().iter().map(user).collect()
 }
 
-/// What came, with a time wherever the expected value allows any.
+/// What came, with a time and a key wherever the expected value allows any.
 fn with_times(expected: &Value, got: Value) -> Value {
     match (expected, got) {
         (Value::String(any), Value::Number(n)) if any == ANY_TIME && n.is_u64() => ANY_TIME.into(),
+        (Value::String(any), Value::String(key)) if any == ANY_UUID && key.len() == 36 => {
+            ANY_UUID.into()
+        }
         (Value::Object(expected), Value::Object(got)) => {
             let field = |(key, value): (String, Value)| {
                 let expected = expected.get(&key).unwrap_or(&Value::Null);
@@ -181,6 +196,11 @@ fn compare(case: &Case, got: &Got) -> Vec<String> {
     if case.users == Some(users_before()) {
         check("users.json is as before: remove it", String::new(), "users.json".into());
     }
+    let expected = case.tables_after.as_ref().unwrap_or(&case.tables);
+    check("tables", yaml(expected), yaml(&masked(expected, &got.tables)));
+    if case.tables_after.as_ref() == Some(&case.tables) {
+        check("tables-after.yaml is as before: remove it", String::new(), "tables-after".into());
+    }
     let calls = case.calls.clone().unwrap_or_else(|| json!([]));
     check("calls.json", pretty(&calls), pretty(&got.calls));
     check("left behind", String::new(), got.strays.join("\n"));
@@ -218,6 +238,16 @@ fn rewrite(case: &Case, got: &Got) -> anyhow::Result<Vec<String>> {
         }
         rewritten.push(format!("{}: users.json", case.name));
     }
+    let tables = masked(case.tables_after.as_ref().unwrap_or(&case.tables), &got.tables);
+    let tables = Some(tables).filter(|tables| *tables != case.tables);
+    if case.tables_after != tables {
+        let path = case.folder.join("tables-after.yaml");
+        match &tables {
+            Some(tables) => fs::write(path, yaml(tables))?,
+            None => fs::remove_file(path)?,
+        }
+        rewritten.push(format!("{}: tables-after.yaml", case.name));
+    }
     let calls = Some(&got.calls).filter(|calls| **calls != json!([]));
     if case.calls.as_ref() != calls {
         let path = case.folder.join("calls.json");
@@ -231,6 +261,16 @@ fn rewrite(case: &Case, got: &Got) -> anyhow::Result<Vec<String>> {
         rewritten.push(format!("{}: case.yaml: the status is {}", case.name, got.reply.status));
     }
     Ok(rewritten)
+}
+
+/// The tables with a key wherever the expected ones allow any.
+fn masked(expected: &Tables, got: &Tables) -> Tables {
+    let value = |tables: &Tables| serde_json::to_value(tables).unwrap();
+    serde_json::from_value(with_times(&value(expected), value(got))).unwrap()
+}
+
+fn yaml(tables: &Tables) -> String {
+    serde_yaml::to_string(tables).unwrap()
 }
 
 fn body(reply: &Reply) -> Value {
@@ -279,6 +319,11 @@ fn users_of_cases() -> [(Caller, Role); 3] {
         (Caller::ClusterUser, Role::ClusterUser),
         (Caller::Developer, Role::Named("developer".into())),
     ]
+}
+
+/// The databases in the folder of a node that does not run.
+async fn data(root: &Path) -> anyhow::Result<Data> {
+    Ok(Data::open(Store::open(root).await?, DataConfig::default()).await?)
 }
 
 /// The file of a store with the users who can be a case's caller, made once: hashing passwords

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     Host,
     capabilities::BoxFuture,
-    dispatch::{Caller, Error, ErrorKind, Origin},
+    dispatch::{Caller, Error, ErrorKind, Origin, Reply},
     users::{LoginFailed, Users},
 };
 
@@ -94,7 +94,7 @@ impl Api {
         request: Request,
         peer: &Peer,
         event: &mut Event,
-    ) -> Result<Value, Refusal> {
+    ) -> Result<Reply, Refusal> {
         let (head, body) = request.into_parts();
         if !is_json(&head.headers) {
             let text = "Content-Type must be application/json";
@@ -130,7 +130,7 @@ impl Api {
         let may_change = host.may_change(&request);
         let still = still_later(self.users.clone(), caller.clone(), with);
         let dispatched = async move {
-            let result = host.dispatch_while(&caller, Value::Object(request), &still).await;
+            let result = host.perform_while(&caller, Value::Object(request), &still).await;
             drop((received.lent, lent));
             result
         };
@@ -238,7 +238,7 @@ async fn ready(State(api): State<Arc<Api>>) -> Response {
     if api.users.can_be_changed() {
         api.readiness.ready("database");
     } else {
-        let why = "the database takes no writes after its disk has failed: restart the node";
+        let why = "the database takes no writes: its disk has failed, or is full";
         api.readiness.not_ready("database", why);
     }
     if api.host.is_audited().await {
@@ -269,7 +269,11 @@ async fn operation(
     let mut event = Event::new(&peer);
     let answer = AssertUnwindSafe(api.answer(request, &peer, &mut event)).catch_unwind().await;
     let mut response = match answer.unwrap_or_else(|_| Err(Refusal::internal())) {
-        Ok(result) => reply::success(result),
+        Ok(Reply::Value(result)) => reply::success(result),
+        Ok(Reply::Rows(rows)) => {
+            event.status = Some(StatusCode::OK);
+            return reply::rows(rows, event);
+        }
         Err(refusal) => refusal.into_response(),
     };
     reply::challenge(&mut response, in_browser);
@@ -284,7 +288,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// The log's one line on a request, written when it ends, also when the client has gone away.
-struct Event {
+pub(super) struct Event {
     started: Instant,
     peer: Origin,
     user: String,

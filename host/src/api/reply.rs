@@ -1,18 +1,23 @@
 //! What goes back to the client: the only place that makes a reply, so that each is JSON.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, io};
 
 use axum::{
-    http::{HeaderValue, StatusCode, header},
+    body::Body,
+    http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use crate::{
-    dispatch::{Error, ErrorKind},
+    dispatch::{Error, ErrorKind, Row, Rows},
     json,
     users::LoginFailed,
 };
+
+const JSON: [(HeaderName, HeaderValue); 1] =
+    [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
 
 /// A request that is not answered, and what the client reads instead.
 #[derive(Debug)]
@@ -87,6 +92,37 @@ pub(super) fn success(result: Value) -> Response {
     }
 }
 
+/// An array of rows, of which a part is read when the client has taken the one before. One that
+/// cannot be read to its end closes the connection before the array's: no client takes it for the
+/// whole. `until` is dropped when all was handed over.
+pub(super) fn rows(rows: Rows, until: impl Send + 'static) -> Response {
+    let parts = stream::try_unfold(Some((rows, until, b'[')), |state| async {
+        let Some((mut rows, until, mut before)) = state else { return Ok(None) };
+        let mut text = Vec::new();
+        match rows.next().await {
+            Some(Ok(part)) => {
+                part.iter().try_for_each(|row| push(&mut text, &mut before, row))?;
+                Ok(Some((text, Some((rows, until, before)))))
+            }
+            Some(Err(error)) => {
+                tracing::warn!("a reply was broken off: {error}");
+                Err(io::Error::other(error))
+            }
+            None => {
+                text.extend(if before == b'[' { "[]" } else { "]" }.bytes());
+                Ok(Some((text, None)))
+            }
+        }
+    });
+    (StatusCode::OK, JSON, Body::from_stream(parts)).into_response()
+}
+
+fn push(text: &mut Vec<u8>, before: &mut u8, row: &Row) -> io::Result<()> {
+    text.push(*before);
+    *before = b',';
+    Ok(serde_json::to_writer(text, row)?)
+}
+
 /// Asks a client whose credentials were missing or wrong for Basic ones, unless it is a script in a
 /// browser: that would open the browser's own dialog.
 pub(super) fn challenge(response: &mut Response, in_browser: bool) {
@@ -97,6 +133,72 @@ pub(super) fn challenge(response: &mut Response, in_browser: bool) {
 }
 
 fn reply(status: StatusCode, body: &Value) -> Response {
-    let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-    (status, json, json::text(body)).into_response()
+    (status, JSON, json::text(body)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use serde_json::json;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::UnixStream,
+        sync::watch,
+    };
+
+    use super::*;
+    use crate::api::{Config, connection::Connections, listeners::Client};
+
+    fn part(from: u64, to: u64) -> Result<Vec<Row>, Error> {
+        Ok((from..to).filter_map(|n| json!({ "n": n }).as_object().cloned()).collect())
+    }
+
+    /// What a client receives, until the connection is closed.
+    async fn sent(parts: Vec<Result<Vec<Row>, Error>>) -> String {
+        let parts = std::sync::Mutex::new(Some(parts));
+        let answer = move || {
+            let parts = parts.lock().unwrap().take().expect("one request");
+            // Each is sent before the next one is there.
+            let parts = stream::iter(parts).then(|part| async {
+                tokio::task::yield_now().await;
+                part
+            });
+            std::future::ready(rows(Rows::new(parts), ()))
+        };
+        let answer = std::sync::Arc::new(answer);
+        let router = Router::new().fallback(move || answer());
+        let (_stop, stopped) = watch::channel(false);
+        let connections = Connections::new(&Config::default(), router, stopped);
+        let (mut client, stream) = UnixStream::pair().unwrap();
+        let user = rustix::process::geteuid().as_raw();
+        let served = tokio::spawn(connections.serve(Client::Socket(stream, user)));
+        let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        client.write_all(request).await.unwrap();
+        let mut reply = String::new();
+        client.read_to_string(&mut reply).await.unwrap();
+        served.await.unwrap();
+        reply
+    }
+
+    #[tokio::test]
+    async fn rows_go_out_in_parts() {
+        let reply = sent(vec![part(0, 2), part(2, 2), part(2, 3)]).await;
+        assert!(reply.starts_with("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"));
+        let (_, body) = reply.split_once("\r\n\r\n").unwrap();
+        let expected = "10\r\n[{\"n\":0},{\"n\":1}\r\n8\r\n,{\"n\":2}\r\n1\r\n]\r\n0\r\n\r\n";
+        assert_eq!(body, expected);
+        assert!(sent(vec![]).await.ends_with("\r\n\r\n2\r\n[]\r\n0\r\n\r\n"));
+    }
+
+    // covers: data.search.unclean
+    #[tokio::test]
+    async fn what_is_broken_off_does_not_look_whole() {
+        let error = Error::new(ErrorKind::Failed, "the disk is gone");
+        let reply = sent(vec![part(0, 1), Err(error), part(1, 2)]).await;
+        let (_, body) = reply.split_once("\r\n\r\n").unwrap();
+        assert_eq!(
+            body, "8\r\n[{\"n\":0}\r\n",
+            "no last chunk, no end of the array, no error text"
+        );
+    }
 }

@@ -87,7 +87,7 @@ impl AuditLog {
         if let (Some(line), 1..) = (&mut pending.line, unwritten) {
             line["refused_before"] = unwritten.into();
         }
-        pending.end(&Err(error.clone())).await;
+        pending.end(Err(error)).await;
     }
 
     /// Begins to watch an operation.
@@ -125,7 +125,7 @@ pub(crate) struct Pending {
 
 impl Pending {
     /// Writes what came of it.
-    pub(crate) async fn end(mut self, result: &Result<Value, Error>) {
+    pub(crate) async fn end(mut self, result: Result<(), &Error>) {
         let Some(mut line) = self.line.take() else { return };
         line["result"] = match result {
             Ok(_) => "ok".into(),

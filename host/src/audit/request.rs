@@ -1,7 +1,8 @@
 //! What of a request stands in the audit log: as much as fits, and nothing that may be a secret.
 //!
 //! Only values of keys that the operation's schema names are shown: a secret under a misspelled key
-//! is one still. What is long is shortened by itself, so that it hides nothing beside it.
+//! is one still. What is long is shortened by itself, so that it hides nothing beside it. Of what the
+//! schema calls `writeOnly`, such as the rows of tables, no more is shown than how much it is.
 
 use serde_json::{Map, Value};
 
@@ -30,6 +31,10 @@ pub(super) fn harmless(text: &str) -> String {
 
 fn value(schema: &Value, value: &Value, left: &mut usize) -> Value {
     match value {
+        _ if schema["writeOnly"] == true => match value {
+            Value::Array(items) => format!("{HIDDEN} ({} items)", items.len()).into(),
+            _ => HIDDEN.into(),
+        },
         Value::Object(fields) => object(schema, fields, left),
         Value::Array(items) => array(&schema["items"], items, left),
         Value::String(text) => {
@@ -185,6 +190,16 @@ mod tests {
         let expected = json!({ "LOGGING.level": "warn", "logging_lvel": "********" });
         assert_eq!(shown(&any, &request), expected);
         assert_eq!(shown(&json!({}), &json!({ "a": 1 })), json!({ "a": "********" }));
+    }
+
+    // covers: audit.rows
+    #[test]
+    fn what_is_write_only_is_counted() {
+        let schema = json!({ "properties": { "records": { "writeOnly": true } } });
+        let request = json!({ "records": [{ "name": "Penny" }, 1, 2] });
+        assert_eq!(shown(&schema, &request), json!({ "records": "******** (3 items)" }));
+        let request = json!({ "records": { "name": "Penny" } });
+        assert_eq!(shown(&schema, &request), json!({ "records": "********" }));
     }
 
     #[test]

@@ -29,9 +29,9 @@ async fn a_line_says_who_what_when_from_where_and_what_came_of_it() {
     let log = AuditLog::open(root.path(), 1 << 20, 3).unwrap();
     let request = json!({ "operation": "x", "list": [{ "password": "hush" }], "y": 1 });
     let x = operation("x", &["list", "y"]);
-    log.begin(&bob(), &x, &request).end(&Ok(json!({ "reply": "hush" }))).await;
-    let refused = Err(Error::new(ErrorKind::Forbidden, "no, u:hush@h"));
-    log.begin(&Caller::super_user("app"), &x, &json!({})).end(&refused).await;
+    log.begin(&bob(), &x, &request).end(Ok(())).await;
+    let refused = Error::new(ErrorKind::Forbidden, "no, u:hush@h");
+    log.begin(&Caller::super_user("app"), &x, &json!({})).end(Err(&refused)).await;
     drop(log.begin(&Caller::super_user("app"), &x, &json!({ "y": "nats://u:hush@h" })));
 
     let lines = lines(root.path(), "audit.log");
@@ -65,9 +65,7 @@ async fn it_is_rotated_by_size_and_the_newest_are_kept() {
     let root = tempfile::tempdir().unwrap();
     let log = AuditLog::open(root.path(), 1, 2).unwrap();
     for n in 0..5 {
-        log.begin(&bob(), &operation(&format!("x{n}"), &[]), &json!({}))
-            .end(&Ok(Value::Null))
-            .await;
+        log.begin(&bob(), &operation(&format!("x{n}"), &[]), &json!({})).end(Ok(())).await;
     }
     for (name, operation) in [("audit.log", "x4"), ("audit.log.1", "x3"), ("audit.log.2", "x2")] {
         let lines = lines(root.path(), name);
@@ -75,7 +73,7 @@ async fn it_is_rotated_by_size_and_the_newest_are_kept() {
     }
     assert!(!root.path().join("log/audit.log.3").exists());
     let log = AuditLog::open(root.path(), 1, 0).unwrap();
-    log.begin(&bob(), &operation("only", &[]), &json!({})).end(&Ok(Value::Null)).await;
+    log.begin(&bob(), &operation("only", &[]), &json!({})).end(Ok(())).await;
     assert_eq!(lines(root.path(), "audit.log").len(), 1);
 }
 
@@ -86,7 +84,7 @@ async fn what_happens_to_the_file_meanwhile() {
     let file = root.path().join("log/audit.log");
     let log = AuditLog::open(root.path(), 1 << 20, 2).unwrap();
     let x = operation("x", &[]);
-    let write = || log.begin(&bob(), &x, &json!({})).end(&Ok(Value::Null));
+    let write = || log.begin(&bob(), &x, &json!({})).end(Ok(()));
     write().await;
     // Half a line, as a full disk leaves it.
     fs::write(&file, &fs::read(&file).unwrap()[..20]).unwrap();
@@ -132,7 +130,7 @@ async fn lines_of_many_at_the_same_time() {
             let (log, path) = (log.clone(), root.path().join("log/audit.log"));
             tokio::spawn(async move {
                 let x = operation(&format!("x{n}"), &[]);
-                log.begin(&bob(), &x, &json!({})).end(&Ok(Value::Null)).await;
+                log.begin(&bob(), &x, &json!({})).end(Ok(())).await;
                 // It is there when the reply goes out.
                 let text = fs::read_to_string(path).unwrap();
                 assert!(text.contains(&format!("\"x{n}\"")), "{n}");
@@ -159,7 +157,7 @@ fn a_line_after_the_end_of_a_runtime() {
     assert!(line.blocking_recv().is_err(), "nobody waits for what is never written");
     drop(entered);
     let x = operation("x", &[]);
-    runtime().block_on(log.begin(&bob(), &x, &json!({})).end(&Ok(Value::Null)));
+    runtime().block_on(log.begin(&bob(), &x, &json!({})).end(Ok(())));
     assert_eq!(lines(root.path(), "audit.log").len(), 1);
 }
 
@@ -191,7 +189,7 @@ async fn nothing_of_a_line_is_a_secret_or_moves_a_cursor() {
         "x": { "client-secret": "hush" }, "shown": "a\u{9b}b\u{202e}c\nd\u{7f}",
     });
     let keys: Vec<_> = request.as_object().unwrap().keys().map(String::as_str).collect();
-    log.begin(&bob(), &operation("x", &keys), &request).end(&Ok(Value::Null)).await;
+    log.begin(&bob(), &operation("x", &keys), &request).end(Ok(())).await;
     let text = fs::read_to_string(root.path().join("log/audit.log")).unwrap();
     assert!(!text.contains("hush"), "{text}");
     assert!(text.contains(r"a\u009bb\u202ec\nd\u007f"), "{text}");

@@ -1,5 +1,7 @@
 //! `tables`: the node's records, by key.
 
+use std::fmt;
+
 use serde_json::Value;
 use wasmtime::Result;
 use wasmtime::component::{Accessor, HasSelf};
@@ -53,6 +55,12 @@ pub struct TableName {
     pub database: String,
     /// Its name there.
     pub table: String,
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.database, self.table)
+    }
 }
 
 /// A record.

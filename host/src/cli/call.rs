@@ -45,9 +45,12 @@ pub(super) fn call(operation: &Operation, options: Options) -> Result<()> {
     let mut arguments = Arguments::read(operation, &options.words)?;
     arguments.warnings.iter().for_each(|warning| output::warn(warning));
     let target = Target::find(&arguments, &options)?;
-    // What is missing the node will say; there is nothing to ask about then.
-    let mut required = Description(operation).required().filter(|(_, required)| *required);
-    let complete = required.all(|(key, _)| arguments.request.contains_key(key));
+    // What is missing the node will say; there is nothing to ask about then. An older name may stand
+    // for a key that is missing.
+    let description = Description(operation);
+    let mut required = description.required().filter(|(_, required)| *required);
+    let complete = required.all(|(key, _)| arguments.request.contains_key(key))
+        || arguments.request.keys().any(|key| description.is_deprecated(key));
     if let Some(warning) = operation.warning.as_ref().filter(|_| complete && !options.force) {
         confirm::confirm(operation, warning, &arguments.request, &target)?;
     }

@@ -14,6 +14,8 @@ pub(super) struct Key {
     pub label: String,
     /// Whether it must be there.
     pub required: bool,
+    /// Whether it is an older name of another one.
+    pub deprecated: bool,
     /// What its values are, as far as the schema tells: `hub or leaf`, `array of objects`.
     pub kind: String,
     /// What it means.
@@ -33,6 +35,11 @@ impl<'a> Description<'a> {
     /// Whether it has a key of that name.
     pub(super) fn has(self, name: &str) -> bool {
         self.keys().any(|key| key == name)
+    }
+
+    /// Whether the key is an older name of another one, and may stand for it.
+    pub(super) fn is_deprecated(self, name: &str) -> bool {
+        self.properties().any(|(key, schema)| key == name && is_deprecated(schema))
     }
 
     /// Whether the values of this key are strings and nothing else.
@@ -83,9 +90,14 @@ fn is_required(schema: &Value, name: &str) -> bool {
     required.is_some_and(|required| required.iter().any(|one| one == name))
 }
 
+fn is_deprecated(schema: &Value) -> bool {
+    schema["deprecated"] == true
+}
+
 fn collect(label: String, required: bool, schema: &Value, rows: &mut Vec<Key>) {
     let meaning = schema.get("description").and_then(Value::as_str).unwrap_or_default().to_owned();
-    rows.push(Key { label: label.clone(), required, kind: kind(schema), meaning });
+    let (kind, deprecated) = (kind(schema), is_deprecated(schema));
+    rows.push(Key { label: label.clone(), required, deprecated, kind, meaning });
     let (parts, path) = match schema.get("items") {
         Some(items) => (items, format!("{label}[]")),
         None => (schema, label),
@@ -141,17 +153,20 @@ mod tests {
                     },
                 },
                 "b": { "enum": ["x", 1] },
+                "c": { "type": "string", "deprecated": true },
             },
         }));
         let row = |label: &str, required, kind: &str, meaning: &str| {
             let (label, kind, meaning) = (label.into(), kind.into(), meaning.into());
-            Key { label, required, kind, meaning }
+            Key { label, required, deprecated: false, kind, meaning }
         };
+        let older = Key { deprecated: true, ..row("c", false, "string", "") };
         let expected = [
             row("a", true, "array of objects", ""),
             row("a[].p", true, "integer or string", ""),
             row("a[].q", false, "true or false", "Q"),
             row("b", false, "x or 1", ""),
+            older,
         ];
         assert_eq!(Description(&operation).rows(), expected);
     }

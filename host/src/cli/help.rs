@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::arguments::{OWN, words};
 use super::call::Options;
 use super::cert::Cert;
-use super::description::Description;
+use super::description::{Description, Key};
 use super::output::printable;
 use super::run::Run;
 use super::{Usage, nearest};
@@ -72,7 +72,8 @@ fn list(operations: &[Operation]) -> String {
 fn of_operation(operation: &Operation) -> Command {
     let description = Description(operation);
     let mut usage = format!("harper-host {} [OPTIONS]", operation.name);
-    for (key, required) in description.required() {
+    for (key, required) in description.required().filter(|(key, _)| !description.is_deprecated(key))
+    {
         let key = printable(key);
         usage += &if required { format!(" {key}=VALUE") } else { format!(" [{key}=VALUE]") };
     }
@@ -98,7 +99,11 @@ fn keys(description: Description<'_>) -> String {
         text += "Keys:\n";
     }
     for row in rows {
-        let required = if row.required { "required" } else { "optional" };
+        let required = match row {
+            Key { deprecated: true, .. } => "deprecated",
+            Key { required: true, .. } => "required",
+            _ => "optional",
+        };
         let kind = if row.kind.is_empty() { String::new() } else { format!(", {}", row.kind) };
         entry(&mut text, &row.label, &format!("({required}{kind})"), &row.meaning);
     }

@@ -10,6 +10,7 @@ use anyhow::{Result, anyhow, bail};
 use harper_host::api::{self, Server};
 use harper_host::audit::AuditLog;
 use harper_host::config::{self, ConfigFile, Overrides, Settings};
+use harper_host::data::{Data, DataConfig};
 use harper_host::store::Store;
 use harper_host::users::{Users, check_username};
 use harper_host::{Host, ThisNode};
@@ -104,14 +105,17 @@ async fn serve(root: &Path, file: ConfigFile, settings: Settings) -> Result<()> 
         servers = Servers::start(root, &file, &settings, &store) => servers?,
         () = stop.wait() => bail!("stopped before it was ready"),
     };
+    let node_name = settings.clustering.node_name.clone();
+    let data = Data::open(store, DataConfig { node_name, ..DataConfig::default() }).await?;
     let node = Arc::new(this_node(&settings, servers.as_ref()));
     let mut host = Host::builder()
         .root_path(root)
         .config_file(file.clone())
         .users(users.clone())
+        .data(data.clone())
         .audit(audit)
         .node(node.clone())
-        .tables(store);
+        .tables(data);
     if let Some(servers) = &servers {
         host = host.servers(servers.nats().clone());
     }

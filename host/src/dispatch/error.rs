@@ -23,7 +23,7 @@ pub enum ErrorKind {
     Forbidden,
     /// Others changed the same thing again and again meanwhile; nothing was changed: 409.
     Conflict,
-    /// The request is too large: 413.
+    /// The request is too large, or a result that is wanted all at once: 413.
     TooLarge,
     /// The request is right, but it could not be done: 500.
     Failed,

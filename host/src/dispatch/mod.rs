@@ -2,9 +2,12 @@
 
 mod caller;
 mod error;
+mod reply;
 
 pub use caller::{Caller, Origin, Role};
 pub use error::{Error, ErrorKind};
+pub(crate) use reply::Row;
+pub use reply::{Reply, Rows};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -50,7 +53,7 @@ enum Performer {
 
 /// An operation of the host's own, or of its embedder: no sandbox, no budget.
 pub(crate) type Native =
-    dyn Fn(Caller, Value) -> BoxFuture<'static, Result<Value, Error>> + Send + Sync;
+    dyn Fn(Caller, Value) -> BoxFuture<'static, Result<Reply, Error>> + Send + Sync;
 
 /// Asked when an operation begins after a wait: whether the caller may still have it performed.
 pub(crate) type Still = dyn Fn() -> BoxFuture<'static, Result<(), Error>> + Send + Sync;
@@ -163,12 +166,13 @@ impl Dispatch {
         self.operations.get_key_value(name).map(|(name, _)| &**name)
     }
 
+    /// What is counted ends with the reply's beginning.
     pub(crate) async fn dispatch(
         &self,
         caller: &Caller,
         request: Value,
         still: Option<&Still>,
-    ) -> Result<Value, Error> {
+    ) -> Result<Reply, Error> {
         let started = Instant::now();
         let (name, entry) = match self.find(&request) {
             Ok(found) => found,
@@ -189,7 +193,7 @@ impl Dispatch {
         let audit = audit.map(|audit| audit.begin(caller, &entry.operation, &request));
         let result = self.perform(entry, name, caller, request, still).await;
         if let Some(audit) = audit {
-            audit.end(&result).await;
+            audit.end(result.as_ref().map(|_| ())).await;
         }
         let outcome = result.as_ref().map_or_else(|error| error.kind.name(), |_| "ok");
         self.metrics.operation(&entry.counted, outcome, started.elapsed());
@@ -216,14 +220,14 @@ impl Dispatch {
         caller: &Caller,
         request: Value,
         still: Option<&Still>,
-    ) -> Result<Value, Error> {
+    ) -> Result<Reply, Error> {
         let plugin = match &entry.performer {
             Performer::Plugin(plugin) => plugin,
             Performer::Native(native) => return native(caller.clone(), request).await,
         };
         let changes = entry.operation.changes;
-        let called = self.runtime.call(plugin, name, changes, caller, &request, still);
-        called.await.map_err(|error| {
+        let called = self.runtime.call(plugin, name, changes, caller, &request, still).await;
+        called.map(Reply::Value).map_err(|error| {
             let kind = match &error {
                 CallError::Refused(operations::Error::Invalid(_)) => ErrorKind::Invalid,
                 CallError::Refused(operations::Error::Conflict(_))

@@ -3,6 +3,7 @@
 
 mod add_user;
 mod alter_user;
+mod data;
 mod drop_user;
 mod get_configuration;
 mod list_users;
@@ -16,13 +17,15 @@ use serde_json::Value;
 
 use crate::capabilities::Config;
 use crate::config::ConfigFile;
-use crate::dispatch::{Caller, Error, ErrorKind, Native};
+use crate::data::Data;
+use crate::dispatch::{Caller, Error, ErrorKind, Native, Reply};
 use crate::runtime::Operation;
+use crate::store;
 use crate::users::{self, Users};
 
-/// All of them, as a host with users and a configuration file has them.
+/// All of them, as a host with users, data and a configuration file has them.
 pub fn descriptions() -> Vec<Operation> {
-    vec![
+    let mut all = vec![
         add_user::operation(),
         alter_user::operation(),
         drop_user::operation(),
@@ -30,7 +33,14 @@ pub fn descriptions() -> Vec<Operation> {
         user_info::operation(),
         get_configuration::operation(),
         set_configuration::operation(),
-    ]
+    ];
+    all.extend(data::descriptions());
+    all
+}
+
+/// Those on databases, tables and rows.
+pub(crate) fn of_data(data: Data) -> Vec<(Operation, Arc<Native>)> {
+    data::operations(data)
 }
 
 /// Those that manage users.
@@ -71,13 +81,17 @@ pub(crate) fn of_configuration(
 }
 
 /// A native operation on `what`.
-fn with<T, F>(what: &T, perform: fn(T, Caller, Value) -> F) -> Arc<Native>
+fn with<T, F, R>(what: &T, perform: fn(T, Caller, Value) -> F) -> Arc<Native>
 where
     T: Clone + Send + Sync + 'static,
-    F: Future<Output = Result<Value, Error>> + Send + 'static,
+    F: Future<Output = Result<R, Error>> + Send + 'static,
+    R: Into<Reply>,
 {
     let what = what.clone();
-    Arc::new(move |caller, request| Box::pin(perform(what.clone(), caller, request)))
+    Arc::new(move |caller, request| {
+        let performed = perform(what.clone(), caller, request);
+        Box::pin(async { performed.await.map(Into::into) })
+    })
 }
 
 impl From<users::LoginFailed> for Error {
@@ -105,7 +119,12 @@ impl From<users::Error> for Error {
             users::Error::Busy => ErrorKind::Busy,
             users::Error::Store(error) => {
                 tracing::error!(%error, "the users cannot be read or changed");
-                let text = "The node's database failed: its log has the cause, and a restart opens it again";
+                let text = match error {
+                    store::Error::Full => {
+                        "The disk is full: nothing can be written until there is room"
+                    }
+                    _ => "The node's database failed: its log has the cause",
+                };
                 return Self::new(ErrorKind::Failed, text);
             }
         };

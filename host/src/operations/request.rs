@@ -1,5 +1,7 @@
 //! Reads the fields of a request, and collects everything that is wrong with them.
 
+use std::fmt::Display;
+
 use serde_json::{Map, Value};
 
 use crate::dispatch::{Error, ErrorKind};
@@ -63,6 +65,76 @@ impl Fields {
                 self.violations.push(format!("'{name}' must be a boolean"));
                 None
             }
+        }
+    }
+
+    /// A value under any of these names, which mean the same; null is as good as missing. With it
+    /// comes the name that it has, or the first one.
+    pub(super) fn any(&mut self, names: &[&'static str]) -> (&'static str, Option<Value>) {
+        let mut found: Option<(&'static str, Value)> = None;
+        for name in names {
+            let Some(value) = self.request.remove(*name).filter(|value| !value.is_null()) else {
+                continue;
+            };
+            match &found {
+                None => found = Some((name, value)),
+                Some((other, same)) if *same != value => {
+                    let text = format!("'{other}' and '{name}' mean the same and must not differ");
+                    self.violations.push(text);
+                }
+                Some(_) => {}
+            }
+        }
+        match found {
+            Some((name, value)) => (name, Some(value)),
+            None => (names.first().copied().unwrap_or_default(), None),
+        }
+    }
+
+    /// The same, and it must be there.
+    pub(super) fn required_any(&mut self, names: &[&'static str]) -> (&'static str, Option<Value>) {
+        let (name, value) = self.any(names);
+        if value.is_none() {
+            self.wrong(name, "is required");
+        }
+        (name, value)
+    }
+
+    /// An array under any of these names that must be there and have something in it; empty when it
+    /// is wrong.
+    pub(super) fn list(&mut self, names: &[&'static str]) -> (&'static str, Vec<Value>) {
+        let (name, value) = self.required_any(names);
+        match value {
+            None => {}
+            Some(Value::Array(items)) if !items.is_empty() => return (name, items),
+            Some(Value::Array(_)) => self.wrong(name, "must not be empty"),
+            Some(_) => self.wrong(name, "must be an array"),
+        }
+        (name, Vec::new())
+    }
+
+    /// An integer from `least` on, or missing.
+    pub(super) fn count(&mut self, name: &'static str, least: u64) -> Option<u64> {
+        let value = self.request.remove(name).filter(|value| !value.is_null())?;
+        match (value.as_u64(), value.is_number()) {
+            (Some(count), _) if count >= least => return Some(count),
+            (_, false) => self.wrong(name, "must be a number"),
+            _ if value.as_f64().is_some_and(|number| number < least as f64) => {
+                self.wrong(name, format!("must be greater than or equal to {least}"));
+            }
+            _ => self.wrong(name, "must be an integer"),
+        }
+        None
+    }
+
+    /// Notes that what `label` names breaks a rule, such as `must be an array`. Of a long list no
+    /// more is told than anybody reads.
+    pub(super) fn wrong(&mut self, label: impl Display, rule: impl Display) {
+        const MOST: usize = 100;
+        match self.violations.len() {
+            ..MOST => self.violations.push(format!("'{label}' {rule}")),
+            MOST => self.violations.push("And more".into()),
+            _ => {}
         }
     }
 

@@ -11,12 +11,13 @@ use redb::{
     backends::FileBackend,
 };
 
+use super::disk::{Disk, Watched};
 use super::{Store, nodes, users};
 
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("system.meta");
 const SCHEMA_VERSION: &str = "schema_version";
-/// What this version of the host reads and writes. 2 has nodes, 1 had users alone.
-const SCHEMA: u64 = 2;
+/// What this version of the host reads and writes. 3 has data, 2 had users and nodes, 1 users alone.
+const SCHEMA: u64 = 3;
 /// How a file's name begins until it is whole.
 const NEW: &str = ".harper.redb.new-";
 /// redb's default is 1 GiB, more than the rest of the host.
@@ -104,7 +105,8 @@ fn open(folder: &Path, path: &Path) -> Result<Store, OpenError> {
     if file.metadata().map_err(failed(path))?.len() == 0 {
         return Err(OpenError::Empty { path: path.into() });
     }
-    let database = match database(file) {
+    let disk = Disk::default();
+    let database = match database(file, disk.clone()) {
         Ok(database) => database,
         Err(DatabaseError::DatabaseAlreadyOpen) => {
             return Err(OpenError::InUse { path: path.into() });
@@ -115,15 +117,26 @@ fn open(folder: &Path, path: &Path) -> Result<Store, OpenError> {
         Some(SCHEMA) => {
             // Nobody else needs one now: the database is there, and it is ours.
             crate::config::remove_left_overs(folder, NEW);
-            Ok(Store::new(database))
+            Ok(Store::new(database, path.into(), disk))
         }
         Some(found) if found > SCHEMA => Err(OpenError::Newer { path: path.into(), found }),
         _ => Err(OpenError::Foreign { path: path.into() }),
     }
 }
 
-fn database(file: File) -> Result<Database, DatabaseError> {
-    Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(FileBackend::new(file)?)
+fn database(file: File, disk: Disk) -> Result<Database, DatabaseError> {
+    let watched = Watched { file: FileBackend::new(file)?, disk };
+    Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(watched)
+}
+
+/// Opens a file that was open already; it is not made anew, whatever has become of it.
+pub(super) fn open_again(path: &Path, disk: Disk) -> Result<Database, OpenError> {
+    let failed = |source| OpenError::File { path: path.into(), source };
+    let file = open_file(path).map_err(failed)?;
+    if file.metadata().map_err(failed)?.len() == 0 {
+        return Err(OpenError::Empty { path: path.into() });
+    }
+    database(file, disk).map_err(broken(path))
 }
 
 /// Makes the file whole under another name first: a start that is killed halfway must not leave one
@@ -133,7 +146,7 @@ fn create(folder: &Path, path: &Path) -> Result<(), OpenError> {
     let new = tempfile::Builder::new().prefix(NEW).tempfile_in(folder);
     let new = new.map_err(failed)?;
     let file = new.as_file().try_clone().map_err(failed)?;
-    let database = database(file).map_err(broken(path))?;
+    let database = database(file, Disk::default()).map_err(broken(path))?;
     begin(&database).map_err(broken(path))?;
     drop(database);
     match new.persist_noclobber(path) {

@@ -103,6 +103,7 @@ impl From<Error> for TablesError {
             Error::Database(_) => {
                 Self::Unavailable("The database cannot be read or written".into())
             }
+            Error::Full => Self::Unavailable("The disk is full: nothing can be written".into()),
             Error::Value(_) | Error::Lost => Self::Other("The database did not answer".into()),
         }
     }

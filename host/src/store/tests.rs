@@ -120,15 +120,15 @@ async fn a_file_of_a_later_release_or_of_another_program_is_refused() {
         drop(meta);
         transaction.commit().unwrap();
     };
-    set(Some(3));
+    set(Some(4));
     assert!(
-        refusal(root.path()).await.contains("has schema version 3, this harper-host knows up to 2")
+        refusal(root.path()).await.contains("has schema version 4, this harper-host knows up to 3")
     );
     for version in [None, Some(0)] {
         set(version);
         assert!(refusal(root.path()).await.ends_with("was not written by harper-host"));
     }
-    set(Some(2));
+    set(Some(3));
     drop(Store::open(root.path()).await.unwrap());
 
     fs::remove_file(&file).unwrap();

@@ -61,6 +61,12 @@ fn users() {
     play("host/tests/cli/transcripts/users.md");
 }
 
+// covers: cli.tables
+#[test]
+fn tables() {
+    play("host/tests/cli/transcripts/tables.md");
+}
+
 #[test]
 fn the_readme() {
     play("README.md");

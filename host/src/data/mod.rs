@@ -1,0 +1,499 @@
+//! Databases, tables and rows, on the node's file.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `names.rs`, `key.rs`, `row.rs`, `limits.rs` | what may be called what, and what a row may be |
+//! | `version.rs` | which write a row is the result of |
+//! | `layout.rs` | how all of it lies in the file |
+//! | `catalog.rs` | databases, tables and their attributes |
+//! | `writer.rs` | the one thread that writes, and what it commits at once |
+//! | `transaction.rs`, `write.rs` | what a request changes |
+//! | `changes.rs` | the change log |
+//! | `search.rs` | rows in chunks, from one snapshot |
+//! | `capability.rs` | all of it as plugins see it |
+//!
+//! One request is one transaction, with one version: it is done wholly or not at all, and durable
+//! before it is answered. The change log is part of it.
+//!
+//! ```
+//! use harper_host::TableName;
+//! use harper_host::data::{Data, DataConfig, Row, Write};
+//! use harper_host::store::Store;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let folder = folder.path();
+//! let data = Data::open(Store::open(folder).await?, DataConfig::default()).await?;
+//! let dog = TableName { database: "dev".into(), table: "dog".into() };
+//! data.create_table(&dog, "id", &[], "admin").await?;
+//! let row = Row::from_iter([("id".into(), 1.into()), ("name".into(), "Penny".into())]);
+//! let written = data.write(&dog, Write::Insert, vec![row], "admin").await?;
+//! let found = data.get(&dog, written.written).await?;
+//! assert_eq!(found[0]["name"], "Penny");
+//! # Ok(())
+//! # }
+//! ```
+
+mod capability;
+mod catalog;
+mod changes;
+mod error;
+mod key;
+mod layout;
+mod limits;
+mod names;
+mod row;
+mod search;
+mod transaction;
+mod version;
+mod write;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redb::{ReadTransaction, ReadableTableMetadata, TableError};
+use tokio::sync::{Semaphore, watch};
+
+use crate::capabilities::TableName;
+use crate::store::Store;
+use catalog::Table;
+use layout::{LOG, UPDATED};
+use transaction::by_key;
+use writer::{Shared, Writer};
+
+pub use changes::{Change, ChangeKind, Changes};
+pub use error::Error;
+pub use key::{Key, KeyError};
+pub use limits::{DataLimits, MAX_KEY, MAX_NAME};
+pub use names::{NameError, check_attribute, check_database, check_table};
+pub use row::{CREATED as CREATED_TIME, UPDATED as UPDATED_TIME};
+pub use search::{Rows, Search};
+pub use version::{NoVersion, Version};
+
+/// A row: attributes and their values, in the order in which they came.
+pub type Row = serde_json::Map<String, serde_json::Value>;
+
+/// The data of a node; clones share it. The thread that writes ends with the last one.
+#[derive(Clone)]
+pub struct Data(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    shared: Arc<Shared>,
+    writer: Writer,
+    limits: Arc<DataLimits>,
+    searches: Arc<Semaphore>,
+}
+
+/// How to keep data.
+#[derive(Debug, Clone, Default)]
+pub struct DataConfig {
+    /// The node's name: part of the version of each row that is written here.
+    pub node_name: Option<String>,
+    /// What is taken.
+    pub limits: DataLimits,
+}
+
+/// How to write rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Write {
+    /// Rows whose key is free; the others are skipped.
+    Insert,
+    /// Rows that are there; the others are skipped. Attributes that are not given stay.
+    Update,
+    /// All rows. Of those that are there, attributes that are not given stay.
+    Upsert,
+}
+
+/// What became of the rows of a request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written {
+    /// The keys of those that were written, in the order of the request.
+    pub written: Vec<Key>,
+    /// The keys of those that were not.
+    pub skipped: Vec<Key>,
+}
+
+/// What became of rows that were to be deleted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Deleted {
+    /// The keys of those that were.
+    pub deleted: Vec<Key>,
+    /// The keys that no row had.
+    pub skipped: Vec<Key>,
+}
+
+/// A table, without its rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TableDescription {
+    /// Its name.
+    pub name: TableName,
+    /// No other table of this node has it, before or after.
+    pub id: u64,
+    /// The attribute that is the key.
+    pub primary_key: String,
+    /// All that rows have had, in the order in which they came; the primary key first.
+    pub attributes: Vec<Attribute>,
+    /// How many rows there are.
+    pub record_count: u64,
+    /// When it was made, in milliseconds since 1970.
+    pub created: u64,
+    /// When a row was written or deleted last, in milliseconds since 1970; none when none ever was.
+    pub last_updated: Option<u64>,
+}
+
+/// An attribute of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Attribute {
+    /// Its name.
+    pub name: String,
+    /// Whether it is the key.
+    pub is_primary_key: bool,
+}
+
+/// In which state a row must be for a change.
+enum Expected {
+    Any,
+    Missing,
+    Version(Version),
+}
+
+impl Expected {
+    fn is(&self, found: Option<&Version>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Missing => found.is_none(),
+            Self::Version(expected) => found == Some(expected),
+        }
+    }
+}
+
+impl Data {
+    /// The data in `store`; a store has one owner of its data.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub async fn open(store: Store, config: DataConfig) -> Result<Data, Error> {
+        let limits = Arc::new(config.limits);
+        let node = config.node_name.unwrap_or_default();
+        let (writer, shared) = Writer::start(store.clone(), limits.clone(), node).await?;
+        let searches = Arc::new(Semaphore::new(limits.searches));
+        Ok(Data(Arc::new(Inner { store, shared, writer, limits, searches })))
+    }
+
+    /// Lets go of it, and waits for the thread that writes if this was the last clone: then the file
+    /// may be opened again.
+    pub async fn close(self) {
+        let Ok(inner) = Arc::try_unwrap(self.0).map_err(drop) else { return };
+        let mut ended = inner.writer.ended();
+        drop(inner);
+        let _ = tokio::time::timeout(Duration::from_secs(60), ended.changed()).await;
+    }
+
+    /// Makes a database.
+    ///
+    /// # Errors
+    /// It is there already, cannot have this name, or there are too many.
+    pub async fn create_database(&self, database: &str) -> Result<(), Error> {
+        check_database(database).map_err(|problem| Error::Name("database", problem))?;
+        let database = database.to_owned();
+        self.0.writer.ask(1, move |t| t.create_database(&database)).await
+    }
+
+    /// Drops a database, its tables and their rows.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub async fn drop_database(&self, database: &str) -> Result<(), Error> {
+        let database = database.to_owned();
+        self.0.writer.ask(1, move |t| t.drop_database(&database)).await
+    }
+
+    /// Makes a table, and its database when that is missing. `who` does it.
+    ///
+    /// # Errors
+    /// It is there already, it or an attribute cannot have this name, or there are too many.
+    pub async fn create_table(
+        &self,
+        name: &TableName,
+        primary_key: &str,
+        attributes: &[String],
+        who: &str,
+    ) -> Result<(), Error> {
+        check_new(name, primary_key, attributes)?;
+        let (name, primary_key) = (name.clone(), primary_key.to_owned());
+        let (attributes, who) = (attributes.to_vec(), who.to_owned());
+        self.0.writer.ask(1, move |t| t.create_table(&name, &primary_key, &attributes, &who)).await
+    }
+
+    /// Makes what is missing of a table: its database, itself, attributes.
+    ///
+    /// # Errors
+    /// It has another primary key; or as for [`create_table`](Self::create_table).
+    pub async fn ensure_table(
+        &self,
+        name: &TableName,
+        primary_key: &str,
+        attributes: &[String],
+        who: &str,
+    ) -> Result<(), Error> {
+        check_new(name, primary_key, attributes)?;
+        let (name, primary_key) = (name.clone(), primary_key.to_owned());
+        let (attributes, who) = (attributes.to_vec(), who.to_owned());
+        self.0.writer.ask(1, move |t| t.ensure_table(&name, &primary_key, &attributes, &who)).await
+    }
+
+    /// Drops a table and its rows.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub async fn drop_table(&self, name: &TableName) -> Result<(), Error> {
+        let name = name.clone();
+        self.0.writer.ask(1, move |t| t.drop_table(&name)).await
+    }
+
+    /// The names of all databases, in order.
+    pub fn databases(&self) -> Vec<String> {
+        self.0.shared.catalog().databases.keys().cloned().collect()
+    }
+
+    /// All tables, or those of a database, in the order of their names. No row is read.
+    ///
+    /// # Errors
+    /// There is no such database, or the file cannot be read.
+    pub async fn tables(&self, database: Option<&str>) -> Result<Vec<TableDescription>, Error> {
+        let catalog = self.0.shared.catalog();
+        if let Some(database) = database
+            && !catalog.databases.contains_key(database)
+        {
+            return Err(Error::NoDatabase(database.to_owned()));
+        }
+        let is_asked =
+            |table: &&Arc<Table>| database.is_none_or(|name| table.name.database == name);
+        let tables = catalog.tables.values().filter(is_asked).cloned().collect();
+        self.describe(tables).await
+    }
+
+    /// One table. No row is read.
+    ///
+    /// # Errors
+    /// There is no such table, or the file cannot be read.
+    pub async fn table(&self, name: &TableName) -> Result<TableDescription, Error> {
+        let table = self.known(name)?;
+        let described = self.describe(vec![table]).await?;
+        described.into_iter().next().ok_or_else(|| Error::NoTable(name.clone()))
+    }
+
+    /// Fails unless the table has all of these attributes. The file is not read.
+    ///
+    /// # Errors
+    /// There is no such table, or attribute.
+    pub fn check_attributes(&self, name: &TableName, attributes: &[String]) -> Result<(), Error> {
+        let table = self.known(name)?;
+        match attributes.iter().find(|attribute| !table.knows(attribute)) {
+            Some(unknown) => Err(Error::NoAttribute(name.clone(), error::shown(unknown))),
+            None => Ok(()),
+        }
+    }
+
+    async fn describe(&self, tables: Vec<Arc<Table>>) -> Result<Vec<TableDescription>, Error> {
+        self.0
+            .store
+            .read(move |t| {
+                let updated = t.open_table(UPDATED)?;
+                let mut described = Vec::with_capacity(tables.len());
+                for table in tables {
+                    let record_count = match t.open_table(by_key(&layout::rows(table.id))) {
+                        Ok(rows) => rows.len()?,
+                        // It was dropped meanwhile.
+                        Err(TableError::TableDoesNotExist(_)) => continue,
+                        Err(error) => return Err(error.into()),
+                    };
+                    let attribute = |name: &Arc<str>| Attribute {
+                        name: name.to_string(),
+                        is_primary_key: **name == *table.primary_key,
+                    };
+                    described.push(TableDescription {
+                        name: table.name.clone(),
+                        id: table.id,
+                        primary_key: table.primary_key.clone(),
+                        attributes: table.attributes.iter().map(attribute).collect(),
+                        record_count,
+                        created: table.created,
+                        last_updated: updated.get(table.id)?.map(|updated| updated.value()),
+                    });
+                }
+                Ok(described)
+            })
+            .await
+    }
+
+    /// Writes rows, all of them or none. `who` does it.
+    ///
+    /// New rows without a key get one that is made up.
+    ///
+    /// # Errors
+    /// There is no such table, a row is not valid, or a limit is passed; or the file cannot be
+    /// written.
+    pub async fn write(
+        &self,
+        name: &TableName,
+        how: Write,
+        rows: Vec<Row>,
+        who: &str,
+    ) -> Result<Written, Error> {
+        let table = self.known(name)?;
+        let weight = rows.len();
+        let rows = {
+            let (table, limits) = (table.clone(), self.0.limits.clone());
+            aside(weight, move || row::check(&table, how, rows, &limits)).await?
+        };
+        let who = who.to_owned();
+        self.0.writer.ask(weight, move |t| write::write(t, &table, how, rows, &who)).await
+    }
+
+    /// Deletes rows. Each leaves a tombstone: its key, and the version of the deletion.
+    ///
+    /// # Errors
+    /// There is no such table, there are too many keys; or the file cannot be written.
+    pub async fn delete(
+        &self,
+        name: &TableName,
+        keys: Vec<Key>,
+        who: &str,
+    ) -> Result<Deleted, Error> {
+        self.known(name)?;
+        row::check_number(keys.len(), "ids", &self.0.limits)?;
+        let (name, who) = (name.clone(), who.to_owned());
+        self.0
+            .writer
+            .ask(keys.len(), move |t| write::delete(t, &name, keys, &Expected::Any, &who))
+            .await
+    }
+
+    /// The rows of these keys that are there, in the order of the keys.
+    ///
+    /// # Errors
+    /// There is no such table, there are too many keys; or the file cannot be read.
+    pub async fn get(&self, name: &TableName, keys: Vec<Key>) -> Result<Vec<Row>, Error> {
+        let table = self.known(name)?;
+        row::check_number(keys.len(), "ids", &self.0.limits)?;
+        self.0
+            .store
+            .read(move |t| {
+                let mut found = Vec::with_capacity(keys.len().min(1024));
+                let rows = open_rows(t, &table)?;
+                for key in keys {
+                    if let Some(row) = rows.get(key.to_bytes().as_slice())? {
+                        found.push(row::decode(row.value())?.1);
+                    }
+                }
+                Ok(found)
+            })
+            .await
+    }
+
+    /// Searches rows. What it finds comes in chunks from one snapshot, and memory holds two of them
+    /// at the most; within ten minutes, or it fails.
+    ///
+    /// # Errors
+    /// There is no such table or attribute, too many searches go on; or the file cannot be read.
+    pub async fn search(&self, name: &TableName, search: Search) -> Result<Rows, Error> {
+        let table = self.known(name)?;
+        if !table.knows(&search.attribute) {
+            return Err(Error::NoAttribute(name.clone(), error::shown(&search.attribute)));
+        }
+        let permit = self.0.searches.clone().try_acquire_owned().map_err(|_| Error::Busy)?;
+        let snapshot = self.0.store.snapshot().await?;
+        Ok(search::start(snapshot, table, search, permit))
+    }
+
+    /// What was changed here after the sequence `after`, at most so many changes.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn changes(&self, after: u64, most: usize) -> Result<Changes, Error> {
+        let next = *self.0.shared.sequence.borrow() + 1;
+        self.0
+            .store
+            .read(move |t| {
+                use redb::ReadableTable;
+                let log = t.open_table(LOG)?;
+                let first = log.first()?.map_or(next, |(first, _)| first.value());
+                let mut changes = Vec::new();
+                for entry in log.range(after.saturating_add(1)..)?.take(most) {
+                    let (sequence, value) = entry?;
+                    changes.push(Change::decode(sequence.value(), value.value())?);
+                }
+                Ok(Changes { first, changes })
+            })
+            .await
+    }
+
+    /// The last sequence of the change log, each time it grows.
+    pub fn last_change(&self) -> watch::Receiver<u64> {
+        self.0.shared.sequence.subscribe()
+    }
+
+    /// Removes changes from the log up to the sequence `through`, that one too: they were published.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub async fn trim(&self, through: u64) -> Result<(), Error> {
+        self.0.writer.ask(1, move |t| t.trim(through)).await
+    }
+
+    fn known(&self, name: &TableName) -> Result<Arc<Table>, Error> {
+        self.0.shared.catalog().table(name).cloned()
+    }
+}
+
+type RowsTable = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+/// The rows of a table, unless it was dropped meanwhile.
+fn open_rows(t: &ReadTransaction, table: &Table) -> Result<RowsTable, Error> {
+    match t.open_table(by_key(&layout::rows(table.id))) {
+        Ok(rows) => Ok(rows),
+        Err(TableError::TableDoesNotExist(_)) => Err(Error::NoTable(table.name.clone())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What a table may be made with.
+fn check_new(name: &TableName, primary_key: &str, attributes: &[String]) -> Result<(), Error> {
+    check_database(&name.database).map_err(|problem| Error::Name("database", problem))?;
+    check_table(&name.table).map_err(|problem| Error::Name("table", problem))?;
+    check_attribute(primary_key).map_err(|problem| Error::Name("primary_key", problem))?;
+    for reserved in [row::CREATED, row::UPDATED] {
+        if primary_key == reserved {
+            return Err(Error::Name("primary_key", NameError::Reserved(reserved)));
+        }
+    }
+    for name in attributes {
+        check_attribute(name).map_err(|problem| Error::Attribute {
+            name: error::shown(name),
+            place: "'attributes'".into(),
+            problem,
+        })?;
+    }
+    Ok(())
+}
+
+/// Runs what takes long for many rows where it is in nobody's way.
+async fn aside<T: Send + 'static>(
+    rows: usize,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    const FEW: usize = 32;
+    if rows <= FEW {
+        return work();
+    }
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(Error::Lost))
+}

@@ -1,0 +1,144 @@
+//! Searches.
+
+use futures_util::StreamExt;
+
+use super::*;
+
+async fn found(node: &Node, search: Search) -> Vec<Value> {
+    let mut rows = node.data.search(&dog(), search).await.unwrap();
+    let mut keys = Vec::new();
+    while let Some(chunk) = rows.next().await {
+        let chunk = chunk.unwrap();
+        assert!(!chunk.is_empty() && chunk.len() <= 256);
+        keys.extend(chunk.into_iter().map(|row| row["id"].clone()));
+    }
+    keys
+}
+
+// covers: data.search
+#[tokio::test]
+async fn values_and_patterns() {
+    let node = Node::with_dogs().await;
+    let rows = json!([
+        { "id": 1, "name": "Penny", "age": 7 }, { "id": 2, "name": "Pepper", "age": "7" },
+        { "id": "a", "name": "Kyla*", "age": 7.0 }, { "id": "ab", "name": null },
+        { "id": "b", "tags": ["x"] },
+    ]);
+    node.write(Write::Insert, rows).await.unwrap();
+    let cases = [
+        ("name", json!("Penny"), json!([1])),
+        ("name", json!("Pe*"), json!([1, 2])),
+        ("name", json!("*y"), json!([1])),
+        ("name", json!("*e*"), json!([1, 2])),
+        ("name", json!("*"), json!([1, 2, "a", "ab"])),
+        ("name", json!("**"), json!([1, 2, "a", "ab"])),
+        ("name", json!(null), json!(["ab", "b"])),
+        ("name", json!("pe*"), json!([])),
+        ("age", json!(7), json!([1, "a"])),
+        ("age", json!("7"), json!([2])),
+        ("tags", json!(["x"]), json!(["b"])),
+        ("id", json!(2), json!([2])),
+        ("id", json!("a"), json!(["a"])),
+        ("id", json!("a*"), json!(["a", "ab"])),
+        ("id", json!("*b"), json!(["ab", "b"])),
+        ("id", json!("*"), json!([1, 2, "a", "ab", "b"])),
+        ("id", json!(true), json!([])),
+        ("id", json!("1"), json!([])),
+    ];
+    for (attribute, value, expected) in cases {
+        let search = Search::new(attribute, value.clone());
+        assert_eq!(json!(found(&node, search.clone()).await), expected, "{attribute} {value}");
+        let mut reversed = expected.as_array().unwrap().clone();
+        reversed.reverse();
+        let search = Search { reverse: true, ..search };
+        assert_eq!(found(&node, search).await, reversed, "{attribute} {value}");
+    }
+    let unknown = node.data.search(&dog(), Search::new("colour", "*")).await.err().unwrap();
+    assert_eq!(unknown.to_string(), "Table 'dev.dog' has no attribute 'colour'");
+    let missing = node.data.search(&name("dev", "x"), Search::new("id", "*")).await.err().unwrap();
+    assert_eq!(missing.to_string(), "Table 'dev.x' does not exist");
+}
+
+async fn fill(node: &Node, rows: u64) {
+    let rows: Vec<_> = (0..rows).map(|n| json!({ "id": n, "even": n % 2 == 0 })).collect();
+    node.write(Write::Insert, rows.into()).await.unwrap();
+}
+
+// covers: data.search.snapshot
+#[tokio::test]
+async fn chunks_are_of_one_moment() {
+    let node = Node::with_dogs().await;
+    fill(&node, 2000).await;
+    let mut rows = node.data.search(&dog(), Search::new("id", "*")).await.unwrap();
+    let first = rows.next().await.unwrap().unwrap();
+    assert_eq!(first.len(), 256);
+    let all: Vec<_> = (0..2000).map(Value::from).collect();
+    node.data.delete(&dog(), keys(all.into()), "admin").await.unwrap();
+    node.data.drop_table(&dog()).await.unwrap();
+    let mut next = 256;
+    while let Some(chunk) = rows.next().await {
+        for row in chunk.unwrap() {
+            assert_eq!(row["id"], next);
+            next += 1;
+        }
+    }
+    assert_eq!(next, 2000);
+    assert!(rows.next().await.is_none());
+}
+
+// covers: data.search.limit
+#[tokio::test]
+async fn offset_and_limit_count_what_is_found() {
+    let node = Node::with_dogs().await;
+    fill(&node, 2000).await;
+    let search = Search::new("even", true);
+    for (offset, limit, first, length) in [
+        (0, None, Some(0), 1000),
+        (0, Some(0), None, 0),
+        (0, Some(1), Some(0), 1),
+        (10, Some(256), Some(20), 256),
+        (10, Some(300), Some(20), 300),
+        (999, Some(5), Some(1998), 1),
+        (1000, None, None, 0),
+        (990, None, Some(1980), 10),
+    ] {
+        let keys = found(&node, Search { offset, limit, ..search.clone() }).await;
+        assert_eq!((keys.first(), keys.len()), (first.map(Value::from).as_ref(), length));
+        let keys = found(&node, Search { offset, limit, reverse: true, ..search.clone() }).await;
+        let first = first.map(|first| Value::from(1998 - first));
+        assert_eq!((keys.first(), keys.len()), (first.as_ref(), length));
+    }
+}
+
+// covers: data.search.bounded
+#[tokio::test]
+async fn a_search_that_nobody_reads_ends() {
+    let limits = DataLimits { searches: 2, ..DataLimits::default() };
+    let node = Node::with(limits).await;
+    node.data.create_table(&dog(), "id", &[], "admin").await.unwrap();
+    fill(&node, 2000).await;
+    let search = async || node.data.search(&dog(), Search::new("id", "*")).await;
+    let (one, two) = (search().await.unwrap(), search().await.unwrap());
+    assert_eq!(search().await.err(), Some(Error::Busy));
+    drop(one);
+    drop(two);
+    let free = async {
+        loop {
+            if let Ok(rows) = search().await {
+                break rows;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    // A reader that does nothing for too long is told.
+    let mut slow = tokio::time::timeout(Duration::from_secs(30), free).await.unwrap();
+    slow.next().await.unwrap().unwrap();
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(601)).await;
+    tokio::time::resume();
+    let mut last = None;
+    while let Some(chunk) = slow.next().await {
+        last = Some(chunk);
+    }
+    assert_eq!(last, Some(Err(Error::SlowSearch)));
+}

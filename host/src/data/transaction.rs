@@ -1,0 +1,289 @@
+//! One transaction of the file, in which the requests of a group are carried out one after another.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use redb::{ReadableTable, TableDefinition, WriteTransaction};
+
+use super::catalog::{Catalog, StoredDatabase, Table, write_database, write_table};
+use super::changes::{Change, ChangeKind};
+use super::error::Error;
+use super::key::Key;
+use super::layout::{self, DATABASES, LOG, STATE, TABLES, UPDATED};
+use super::limits::DataLimits;
+use super::version::{self, Version};
+use crate::capabilities::TableName;
+use crate::store;
+
+const CLOCK: &str = "clock";
+const SEQUENCE: &str = "sequence";
+const LAST_ID: &str = "last_id";
+const LOG_KEYS: &str = "log_keys";
+
+/// What the file says once, and each group changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct State {
+    /// The last timestamp that was given or seen, in microseconds.
+    pub clock: u64,
+    /// The last sequence in the log.
+    pub sequence: u64,
+    last_id: u64,
+    /// Keys in the log.
+    log_keys: u64,
+}
+
+impl State {
+    /// As the file has it.
+    pub fn read(transaction: &WriteTransaction) -> Result<State, store::Error> {
+        let table = transaction.open_table(STATE)?;
+        let get = |name| Ok::<_, store::Error>(table.get(name)?.map_or(0, |found| found.value()));
+        Ok(State {
+            clock: get(CLOCK)?,
+            sequence: get(SEQUENCE)?,
+            last_id: get(LAST_ID)?,
+            log_keys: get(LOG_KEYS)?,
+        })
+    }
+
+    fn write(&self, transaction: &WriteTransaction) -> Result<(), store::Error> {
+        let mut table = transaction.open_table(STATE)?;
+        table.insert(CLOCK, self.clock)?;
+        table.insert(SEQUENCE, self.sequence)?;
+        table.insert(LAST_ID, self.last_id)?;
+        table.insert(LOG_KEYS, self.log_keys)?;
+        Ok(())
+    }
+}
+
+/// What the requests of a group are carried out in. Each checks all of what it wants before it
+/// changes anything: a change that was begun cannot be taken back alone.
+pub(super) struct Transaction<'t> {
+    pub redb: &'t WriteTransaction,
+    pub catalog: Catalog,
+    pub state: State,
+    pub limits: &'t DataLimits,
+    /// The name of this node.
+    node: &'t str,
+    /// When the rows of a table were changed last, in milliseconds, by its id.
+    updated: BTreeMap<u64, u64>,
+    is_changed: bool,
+}
+
+impl<'t> Transaction<'t> {
+    pub fn new(
+        redb: &'t WriteTransaction,
+        catalog: Catalog,
+        state: State,
+        limits: &'t DataLimits,
+        node: &'t str,
+    ) -> Self {
+        let updated = BTreeMap::new();
+        Self { redb, catalog, state, limits, node, updated, is_changed: false }
+    }
+
+    /// Whether there is anything to commit. Writes down what is written down once a group.
+    pub fn finish(&mut self) -> Result<bool, store::Error> {
+        if !self.is_changed {
+            return Ok(false);
+        }
+        self.state.write(self.redb)?;
+        let mut updated = self.redb.open_table(UPDATED)?;
+        for (id, milliseconds) in &self.updated {
+            updated.insert(id, milliseconds)?;
+        }
+        Ok(true)
+    }
+
+    /// The version of the next change here.
+    pub fn next_version(&self) -> Version {
+        let timestamp = version::after(self.state.clock, version::now());
+        Version { timestamp, node: self.node.to_owned() }
+    }
+
+    /// Notes that a version is in use, ours or another node's: no later one of ours is smaller.
+    pub fn see(&mut self, version: &Version) {
+        self.is_changed = true;
+        self.state.clock = self.state.clock.max(version.timestamp);
+    }
+
+    /// Notes that rows of a table were changed.
+    pub fn touch(&mut self, table: &Table) {
+        self.is_changed = true;
+        self.updated.insert(table.id, version::now() / 1000);
+    }
+
+    pub fn create_database(&mut self, name: &str) -> Result<(), Error> {
+        if self.catalog.databases.contains_key(name) {
+            return Err(Error::DatabaseExists(name.to_owned()));
+        }
+        let most = self.limits.databases;
+        if self.catalog.databases.len() >= most {
+            return Err(Error::Limit(format!("A node may have at most {most} databases")));
+        }
+        self.is_changed = true;
+        let database = StoredDatabase { created: version::now() / 1000 };
+        write_database(self.redb, name, &database)?;
+        self.catalog.databases.insert(name.to_owned(), database);
+        Ok(())
+    }
+
+    pub fn drop_database(&mut self, name: &str) -> Result<(), Error> {
+        if !self.catalog.databases.contains_key(name) {
+            return Err(Error::NoDatabase(name.to_owned()));
+        }
+        let tables = self.catalog.tables.keys().filter(|table| table.database == name).cloned();
+        for table in tables.collect::<Vec<_>>() {
+            self.drop_table(&table)?;
+        }
+        self.is_changed = true;
+        self.redb.open_table(DATABASES)?.remove(name)?;
+        self.catalog.databases.remove(name);
+        Ok(())
+    }
+
+    /// Makes a table, and its database when that is missing.
+    pub fn create_table(
+        &mut self,
+        name: &TableName,
+        primary_key: &str,
+        attributes: &[String],
+        who: &str,
+    ) -> Result<(), Error> {
+        if self.catalog.tables.contains_key(name) {
+            return Err(Error::TableExists(name.clone()));
+        }
+        let most = self.limits.tables;
+        if self.catalog.tables.len() >= most {
+            return Err(Error::Limit(format!("A node may have at most {most} tables")));
+        }
+        let id = self.state.last_id + 1;
+        let mut table = Table::new(id, name.clone(), primary_key.to_owned(), version::now() / 1000);
+        let own = [primary_key, super::row::CREATED, super::row::UPDATED];
+        for attribute in own.into_iter().chain(attributes.iter().map(String::as_str)) {
+            table.learn(attribute);
+        }
+        self.check_attributes(&table)?;
+        if !self.catalog.databases.contains_key(&name.database) {
+            self.create_database(&name.database)?;
+        }
+        self.is_changed = true;
+        self.state.last_id = id;
+        write_table(self.redb, &table)?;
+        let (rows, tombstones) = (layout::rows(id), layout::tombstones(id));
+        self.redb.open_table(by_key(&rows))?;
+        self.redb.open_table(by_key(&tombstones))?;
+        self.catalog.tables.insert(name.clone(), Arc::new(table));
+        let version = self.next_version();
+        self.see(&version);
+        self.log(name, ChangeKind::DefineSchema, Vec::new(), version, who)
+    }
+
+    /// Makes what is missing of a table.
+    pub fn ensure_table(
+        &mut self,
+        name: &TableName,
+        primary_key: &str,
+        attributes: &[String],
+        who: &str,
+    ) -> Result<(), Error> {
+        let Some(table) = self.catalog.tables.get(name) else {
+            return self.create_table(name, primary_key, attributes, who);
+        };
+        if table.primary_key != primary_key {
+            let (has, wanted) = (table.primary_key.clone(), primary_key.to_owned());
+            return Err(Error::OtherKey { table: name.clone(), has, wanted });
+        }
+        if attributes.iter().all(|attribute| table.knows(attribute)) {
+            return Ok(());
+        }
+        let mut table = Table::clone(table);
+        for attribute in attributes {
+            table.learn(attribute);
+        }
+        self.check_attributes(&table)?;
+        self.replace_table(Arc::new(table))
+    }
+
+    pub fn drop_table(&mut self, name: &TableName) -> Result<(), Error> {
+        let id = self.catalog.table(name)?.id;
+        self.is_changed = true;
+        let (rows, tombstones) = (layout::rows(id), layout::tombstones(id));
+        self.redb.delete_table(by_key(&rows))?;
+        self.redb.delete_table(by_key(&tombstones))?;
+        self.redb.open_table(TABLES)?.remove(id)?;
+        self.redb.open_table(UPDATED)?.remove(id)?;
+        self.updated.remove(&id);
+        self.catalog.tables.remove(name);
+        Ok(())
+    }
+
+    /// Fails for a table that has more attributes than it may.
+    pub fn check_attributes(&self, table: &Table) -> Result<(), Error> {
+        let most = self.limits.attributes;
+        if table.attributes.len() > most {
+            let text = format!("Table '{}' may have at most {most} attributes", table.name);
+            return Err(Error::Limit(text));
+        }
+        Ok(())
+    }
+
+    /// Writes down a table that has learnt attributes.
+    pub fn replace_table(&mut self, table: Arc<Table>) -> Result<(), Error> {
+        self.is_changed = true;
+        write_table(self.redb, &table)?;
+        self.catalog.tables.insert(table.name.clone(), table);
+        Ok(())
+    }
+
+    /// Writes a change down for whoever publishes it. The oldest go when there are too many keys.
+    pub fn log(
+        &mut self,
+        table: &TableName,
+        kind: ChangeKind,
+        keys: Vec<Key>,
+        version: Version,
+        who: &str,
+    ) -> Result<(), Error> {
+        self.is_changed = true;
+        self.state.sequence += 1;
+        let sequence = self.state.sequence;
+        let change =
+            Change { sequence, table: table.clone(), kind, keys, version, user: who.to_owned() };
+        let (keys, value) = change.encode()?;
+        let mut log = self.redb.open_table(LOG)?;
+        log.insert(sequence, value.as_slice())?;
+        self.state.log_keys += keys;
+        while self.state.log_keys > self.limits.log_keys {
+            // The newest stays, however large it is.
+            let first = log.first()?.map(|(first, _)| first.value());
+            if first.is_none_or(|first| first == sequence) {
+                break;
+            }
+            let Some((_, value)) = log.pop_first()? else { break };
+            let keys = Change::weight(value.value())?;
+            self.state.log_keys = self.state.log_keys.saturating_sub(keys);
+        }
+        Ok(())
+    }
+
+    /// Removes what the log holds up to the sequence `through`, that too.
+    pub fn trim(&mut self, through: u64) -> Result<(), Error> {
+        let mut log = self.redb.open_table(LOG)?;
+        loop {
+            let first = log.first()?.map(|(first, _)| first.value());
+            if first.is_none_or(|first| first > through) {
+                break;
+            }
+            let Some((_, value)) = log.pop_first()? else { break };
+            let keys = Change::weight(value.value())?;
+            self.state.log_keys = self.state.log_keys.saturating_sub(keys);
+            self.is_changed = true;
+        }
+        Ok(())
+    }
+}
+
+/// Opens a redb table of the given name, of rows or of tombstones.
+pub(super) fn by_key(name: &str) -> layout::ByKey<'_> {
+    TableDefinition::new(name)
+}

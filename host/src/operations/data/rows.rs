@@ -1,0 +1,113 @@
+//! What the operations on rows have in common: keys, attributes, and how rows go out.
+
+use std::collections::HashSet;
+
+use futures_util::{Stream, StreamExt};
+use serde_json::{Value, json};
+
+use super::super::request::Fields;
+use super::target;
+use crate::capabilities::TableName;
+use crate::data::{self, Data, Key, Row};
+use crate::dispatch::{Error, Reply, Rows};
+
+/// The keys that name records, for a schema.
+pub(super) fn id_keys() -> Value {
+    json!({
+        "ids": { "type": "array", "description": "The records' keys" },
+        "hash_values": target::older("ids"),
+    })
+}
+
+/// The records' keys, each once, in the order that they are given.
+pub(super) fn ids(fields: &mut Fields) -> Vec<Key> {
+    let (label, values) = fields.list(&["ids", "hash_values"]);
+    let (mut keys, mut seen) = (Vec::new(), HashSet::new());
+    for (n, value) in values.iter().enumerate() {
+        match Key::try_from(value) {
+            Ok(key) => {
+                if seen.insert(key.clone()) {
+                    keys.push(key);
+                }
+            }
+            Err(error) => fields.wrong(format!("{label}[{n}]"), error),
+        }
+    }
+    keys
+}
+
+/// Which attributes are wanted.
+pub(super) enum Wanted {
+    All,
+    These(Vec<String>),
+}
+
+/// The key of a schema for them.
+pub(super) fn wanted_key() -> Value {
+    json!({
+        "type": "array",
+        "items": { "type": "string" },
+        "description": "The attributes to return; [\"*\"] is all of them",
+    })
+}
+
+/// Which attributes are wanted.
+pub(super) fn wanted(fields: &mut Fields) -> Wanted {
+    const LABEL: &str = "get_attributes";
+    let (_, value) = fields.any(&[LABEL]);
+    let items = match value {
+        Some(Value::String(all)) if all == "*" => return Wanted::All,
+        Some(Value::Array(items)) if !items.is_empty() => items,
+        other => {
+            let rule = match other {
+                None => "is required",
+                Some(Value::Array(_)) => "must not be empty",
+                Some(_) => "must be an array",
+            };
+            fields.wrong(LABEL, rule);
+            return Wanted::All;
+        }
+    };
+    let mut names: Vec<String> = Vec::new();
+    for (n, item) in items.into_iter().enumerate() {
+        match item {
+            Value::String(name) if names.contains(&name) => {}
+            Value::String(name) => names.push(name),
+            _ => fields.wrong(format!("{LABEL}[{n}]"), "must be a string"),
+        }
+    }
+    if names.iter().any(|name| name == "*") { Wanted::All } else { Wanted::These(names) }
+}
+
+impl Wanted {
+    /// Refuses what the table does not have: more likely misspelled than never written.
+    pub(super) fn check(&self, data: &Data, name: &TableName) -> Result<(), data::Error> {
+        match self {
+            Self::All => Ok(()),
+            Self::These(names) => data.check_attributes(name, names),
+        }
+    }
+
+    /// The row without the others. What it does not have is null.
+    fn of(&self, mut row: Row) -> Row {
+        match self {
+            Self::All => row,
+            Self::These(names) => {
+                let value = |name: &String| (name.clone(), row.remove(name).unwrap_or_default());
+                names.iter().map(value).collect()
+            }
+        }
+    }
+}
+
+/// The rows as they go out.
+pub(super) async fn reply(
+    rows: impl Stream<Item = Result<Vec<Row>, data::Error>> + Send + 'static,
+    wanted: Wanted,
+) -> Result<Reply, Error> {
+    let rows = rows.map(move |part| {
+        let part = part?.into_iter().map(|row| wanted.of(row)).collect();
+        Ok(part)
+    });
+    Rows::new(rows).reply().await
+}
