@@ -270,6 +270,7 @@ async fn operation(
     let answer = AssertUnwindSafe(api.answer(request, &peer, &mut event)).catch_unwind().await;
     let mut response = match answer.unwrap_or_else(|_| Err(Refusal::internal())) {
         Ok(Reply::Value(result)) => reply::success(result),
+        Ok(Reply::Json(text)) => reply::success_as_text(text),
         Ok(Reply::Rows(rows)) => {
             event.status = Some(StatusCode::OK);
             return reply::rows(rows, event);

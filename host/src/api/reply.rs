@@ -92,6 +92,15 @@ pub(super) fn success(result: Value) -> Response {
     }
 }
 
+/// The same of one that is JSON text.
+pub(super) fn success_as_text(result: String) -> Response {
+    let body = match result.trim_start().starts_with('"') {
+        true => format!("{{\"message\":{result}}}"),
+        false => result,
+    };
+    (StatusCode::OK, JSON, body).into_response()
+}
+
 /// An array of rows, of which a part is read when the client has taken the one before. One that
 /// cannot be read to its end closes the connection before the array's: no client takes it for the
 /// whole. `until` is dropped when all was handed over.

@@ -227,7 +227,7 @@ impl Dispatch {
         };
         let changes = entry.operation.changes;
         let called = self.runtime.call(plugin, name, changes, caller, &request, still).await;
-        called.map(Reply::Value).map_err(|error| {
+        called.map(Reply::Json).map_err(|error| {
             let kind = match &error {
                 CallError::Refused(operations::Error::Invalid(_)) => ErrorKind::Invalid,
                 CallError::Refused(operations::Error::Conflict(_))

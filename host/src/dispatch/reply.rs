@@ -20,6 +20,8 @@ pub type Row = Map<String, Value>;
 pub enum Reply {
     /// All of it.
     Value(Value),
+    /// All of it as JSON text, as a plugin wrote it.
+    Json(String),
     /// An array of rows, too many to be held in memory at once.
     Rows(Rows),
 }
@@ -33,10 +35,16 @@ impl Reply {
     ///
     /// # Errors
     ///
-    /// The rows cannot be read to their end, or are more than a quarter of a gigabyte.
+    /// The rows cannot be read to their end, or are more than a quarter of a gigabyte; or the text is
+    /// no JSON.
     pub async fn whole(self) -> Result<Value, Error> {
         let mut rows = match self {
             Self::Value(value) => return Ok(value),
+            Self::Json(text) => {
+                let invalid =
+                    |error| Error::new(ErrorKind::Failed, format!("The reply is no JSON: {error}"));
+                return serde_json::from_str(&text).map_err(invalid);
+            }
             Self::Rows(rows) => rows,
         };
         let (mut all, mut size) = (Vec::new(), 0);
