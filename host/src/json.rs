@@ -1,5 +1,8 @@
 //! JSON: how much memory it takes once it is built, and what of it nobody may see.
 
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 /// Ends of names whose values are nobody's business.
@@ -74,6 +77,62 @@ pub(crate) fn built_size(text: &[u8]) -> usize {
     size
 }
 
+/// Whether the text is JSON that nests no deeper than parsers go; nothing is built of it.
+pub(crate) fn check(text: &str) -> serde_json::Result<()> {
+    serde_json::from_str::<Checked>(text).map(drop)
+}
+
+/// Any value, which is forgotten. What serde ignores may nest without end.
+struct Checked;
+
+impl<'de> Deserialize<'de> for Checked {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Checked {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self, A::Error> {
+        while items.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self, A::Error> {
+        while fields.next_entry::<Self, Self>()?.is_some() {}
+        Ok(self)
+    }
+}
+
 /// Roughly the bytes that a value takes in memory.
 pub(crate) fn size(value: &Value) -> usize {
     const EACH: usize = size_of::<Value>();
@@ -91,6 +150,17 @@ pub(crate) fn size(value: &Value) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_checked_can_be_built() {
+        let deep = |depth| "[".repeat(depth) + &"]".repeat(depth);
+        for text in ["null", r#"{"a":[1,-1,1e3,true,null,"\u00e4"]}"#, "1e999", &deep(127)] {
+            assert_eq!(check(text).is_ok(), serde_json::from_str::<Value>(text).is_ok(), "{text}");
+        }
+        for text in ["", "{}{}", "{1:2}", "[1,]", r#""\ud800""#, "nul", &deep(128)] {
+            assert!(check(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn what_is_in_a_string_is_text() {

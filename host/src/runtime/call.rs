@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::de::IgnoredAny;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 use wasmtime::{Error, Store, UpdateDeadline};
@@ -137,7 +136,7 @@ impl Runtime {
                 if json::built_size(reply.as_bytes()) > most {
                     return Err(CallError::Exceeded(Exceeded::ReplyValues(most)));
                 }
-                serde_json::from_str::<IgnoredAny>(&reply).map_err(CallError::NotJson)?;
+                json::check(&reply).map_err(CallError::NotJson)?;
                 Ok(reply)
             }
         }
