@@ -159,4 +159,10 @@ fn a_huge_result_goes_out_in_bounded_memory() {
     let one = node.ask(&search("00000007"));
     assert_eq!(one[0]["b"], 7);
     drop(unread);
+
+    let ids: Vec<_> = (0..1000).map(|n| format!("{n:08}")).collect();
+    let by_id = json!({
+        "operation": "search_by_id", "table": "many", "ids": ids, "get_attributes": "*",
+    });
+    assert_eq!(read(node.send(&by_id)).1, 1000);
 }
