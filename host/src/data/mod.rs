@@ -8,6 +8,8 @@
 //! | `catalog.rs` | databases, tables and their attributes |
 //! | `writer.rs` | the one thread that writes, and what it commits at once |
 //! | `transaction.rs`, `write.rs` | what a request changes |
+//! | `merge.rs` | rows of other nodes, applied when they are newer |
+//! | `expiry.rs` | tombstones that go in the end |
 //! | `changes.rs` | the change log |
 //! | `search.rs` | rows in chunks, from one snapshot |
 //! | `capability.rs` | all of it as plugins see it |
@@ -39,9 +41,11 @@ mod capability;
 mod catalog;
 mod changes;
 mod error;
+mod expiry;
 mod key;
 mod layout;
 mod limits;
+mod merge;
 mod names;
 mod row;
 mod search;
@@ -53,11 +57,12 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use redb::{ReadTransaction, ReadableTableMetadata, TableError};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
 
 use crate::capabilities::TableName;
 use crate::store::Store;
@@ -70,6 +75,7 @@ pub use changes::{Change, ChangeKind, Changes};
 pub use error::Error;
 pub use key::{Key, KeyError};
 pub use limits::{DataLimits, MAX_KEY, MAX_NAME};
+pub use merge::Foreign;
 pub use names::{NameError, check_attribute, check_database, check_table};
 pub use row::{CREATED as CREATED_TIME, UPDATED as UPDATED_TIME};
 pub use search::{Rows, Search};
@@ -88,15 +94,34 @@ struct Inner {
     writer: Writer,
     limits: Arc<DataLimits>,
     searches: Arc<Semaphore>,
+    /// Removes tombstones that have expired.
+    expiry: OnceLock<JoinHandle<()>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(expiry) = self.expiry.get() {
+            expiry.abort();
+        }
+    }
 }
 
 /// How to keep data.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct DataConfig {
     /// The node's name: part of the version of each row that is written here.
     pub node_name: Option<String>,
     /// What is taken.
     pub limits: DataLimits,
+    /// How long tombstones are kept: longer than streams keep messages. Default: 30 days.
+    pub tombstone_life: Duration,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        let tombstone_life = Duration::from_secs(30 * 24 * 60 * 60);
+        Self { node_name: None, limits: DataLimits::default(), tombstone_life }
+    }
 }
 
 /// How to write rows.
@@ -185,7 +210,11 @@ impl Data {
         let node = config.node_name.unwrap_or_default();
         let (writer, shared) = Writer::start(store.clone(), limits.clone(), node).await?;
         let searches = Arc::new(Semaphore::new(limits.searches));
-        Ok(Data(Arc::new(Inner { store, shared, writer, limits, searches })))
+        let expiry = OnceLock::new();
+        let inner = Arc::new(Inner { store, shared, writer, limits, searches, expiry });
+        let run = expiry::run(Arc::downgrade(&inner), config.tombstone_life);
+        let _ = inner.expiry.set(tokio::spawn(run));
+        Ok(Data(inner))
     }
 
     /// Lets go of it, and waits for the thread that writes if this was the last clone: then the file
@@ -376,6 +405,27 @@ impl Data {
             .writer
             .ask(keys.len(), move |t| write::delete(t, &name, keys, &Expected::Any, &who))
             .await
+    }
+
+    /// Applies rows of other nodes that are newer than what is here, all of them or none, and returns
+    /// how many were. Nobody is told by the change log.
+    ///
+    /// # Errors
+    /// There is no such table, a row is not valid, or a limit is passed; or the file cannot be
+    /// written.
+    pub async fn merge(&self, name: &TableName, rows: Vec<Foreign>) -> Result<usize, Error> {
+        row::check_number(rows.len(), "records", &self.0.limits)?;
+        let name = name.clone();
+        self.0.writer.ask(rows.len(), move |t| merge::merge(t, &name, rows)).await
+    }
+
+    /// Removes tombstones that are older than `life`, and returns how many were. It is done once an
+    /// hour.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub async fn expire_tombstones(&self, life: Duration) -> Result<u64, Error> {
+        expiry::expire(&self.0, life).await
     }
 
     /// The rows of these keys that are there, in the order of the keys.
