@@ -21,7 +21,7 @@ test: setup
 # The tests that find more the longer they run: a node is killed 200 times while it writes, and a
 # table has a million rows.
 soak: setup
-	HARPER_CRASH_ROUNDS=200 HARPER_ROWS=1000000 ROWS=1000000 \
+	HARPER_CRASH_ROUNDS=200 HARPER_ROWS=1000000 \
 		cargo test --workspace --test crash --test many_rows --test rows -- --nocapture
 
 lint: setup

@@ -28,6 +28,12 @@ pub struct Table {
 /// Attributes that every record is given.
 const TIMES: [&str; 2] = ["__createdtime__", "__updatedtime__"];
 
+/// A time that the host has given, and not whoever wrote the record.
+fn is_time(key: &str, value: &Value) -> bool {
+    const YEAR_2001: u64 = 1_000_000_000_000;
+    TIMES.contains(&key) && value.as_u64().is_some_and(|time| time > YEAR_2001)
+}
+
 impl Tables {
     /// Makes them.
     pub async fn make(&self, data: &Data) -> anyhow::Result<()> {
@@ -53,7 +59,7 @@ impl Tables {
             let (name, primary_key) = (described.name, described.primary_key);
             let search = Search::new(primary_key.clone(), "*");
             let mut records: Vec<_> = data.search(&name, search).await?.try_concat().await?;
-            records.iter_mut().for_each(|record| record.retain(|key, _| !TIMES.contains(&&**key)));
+            records.iter_mut().for_each(|record| record.retain(|key, value| !is_time(key, value)));
             let is_known = |name: &String| {
                 *name == primary_key || records.iter().any(|record| record.contains_key(name))
             };

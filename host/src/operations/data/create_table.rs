@@ -17,7 +17,7 @@ pub(super) fn operation(name: &str) -> Operation {
                 "type": "string",
                 "description": "The attribute that is the key of each record",
             },
-            "hash_attribute": target::older("primary_key"),
+            "hash_attribute": target::older_text("primary_key"),
             "attributes": {
                 "type": "array",
                 "description": "Attributes that are known beforehand; others are learnt from records",

@@ -18,7 +18,7 @@ pub(super) fn operation(name: &str) -> Operation {
             &["database"],
             json!({
                 "database": { "type": "string", "description": "The database" },
-                "schema": target::older("database"),
+                "schema": target::older_text("database"),
             }),
             json!({ "database": "dev" }),
         ))

@@ -17,7 +17,7 @@ pub(super) fn operation(name: &str) -> Operation {
             &["table", "attribute", "value", "get_attributes"],
             target::table_keys(json!({
                 "attribute": { "type": "string", "description": "The attribute" },
-                "search_attribute": target::older("attribute"),
+                "search_attribute": target::older_text("attribute"),
                 "value": {
                     "description": "Its value; in a text, a * at either end stands for anything",
                 },

@@ -15,8 +15,15 @@ const DEFAULT: &str = "data";
 pub(super) fn database_keys() -> Value {
     json!({
         "database": { "type": "string", "description": "The database; 'data' by default" },
-        "schema": older("database"),
+        "schema": older_text("database"),
     })
+}
+
+/// A key that is an older name of another one, whose values are texts.
+pub(super) fn older_text(name: &str) -> Value {
+    let mut key = older(name);
+    key["type"] = "string".into();
+    key
 }
 
 /// A key that is an older name of another one.
