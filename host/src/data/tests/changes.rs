@@ -5,7 +5,7 @@ use redb::ReadableTable;
 use super::*;
 
 /// The versions of a table's rows, or tombstones, as they lie in the file.
-async fn versions(node: &Node, table: fn(u64) -> String) -> Vec<(Key, Version)> {
+pub(super) async fn versions(node: &Node, table: fn(u64) -> String) -> Vec<(Key, Version)> {
     let id = node.data.table(&dog()).await.unwrap().id;
     let versions = node.data.0.store.read(move |t| {
         let mut versions = Vec::new();
