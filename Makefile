@@ -1,7 +1,7 @@
 # What to type. The README explains.
 #
 # No target selects packages with -p: cargo would see other features, and build wasmtime once more.
-.PHONY: setup build run test lint fuzz component bench
+.PHONY: setup build run test soak lint fuzz component bench
 
 # What a build and the tests need beside Rust; does nothing when it is there.
 setup:
@@ -17,6 +17,12 @@ run: build
 test: setup
 	cargo test --workspace
 	cargo run --quiet --example embed
+
+# The tests that find more the longer they run: a node is killed 200 times while it writes, and a
+# table has a million rows.
+soak: setup
+	HARPER_CRASH_ROUNDS=200 HARPER_ROWS=1000000 \
+		cargo test --workspace --test crash --test many_rows --test rows -- --nocapture
 
 lint: setup
 	cargo fmt --all --check

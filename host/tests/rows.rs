@@ -1,6 +1,6 @@
 //! The program with many rows: memory stays bounded, whatever a search finds.
 //!
-//! `ROWS=1000000` in the environment makes it as many; without, there are as many as matter.
+//! `HARPER_ROWS` in the environment is how many, as in `make soak`; without, there are as many as matter.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -120,7 +120,7 @@ fn read(mut reader: BufReader<UnixStream>) -> (usize, usize) {
 // covers: data.search.memory
 #[test]
 fn a_huge_result_goes_out_in_bounded_memory() {
-    let rows: usize = std::env::var("ROWS").map_or(100_000, |rows| rows.parse().unwrap());
+    let rows: usize = std::env::var("HARPER_ROWS").map_or(100_000, |rows| rows.parse().unwrap());
     let node = Node::start();
     node.ask(&json!({ "operation": "create_table", "table": "many", "primary_key": "id" }));
     for first in (0..rows).step_by(BATCH) {
@@ -159,4 +159,10 @@ fn a_huge_result_goes_out_in_bounded_memory() {
     let one = node.ask(&search("00000007"));
     assert_eq!(one[0]["b"], 7);
     drop(unread);
+
+    let ids: Vec<_> = (0..1000).map(|n| format!("{n:08}")).collect();
+    let by_id = json!({
+        "operation": "search_by_id", "table": "many", "ids": ids, "get_attributes": "*",
+    });
+    assert_eq!(read(node.send(&by_id)).1, 1000);
 }

@@ -7,6 +7,7 @@
 //! | `bare.rs` | the bare wasmtime call: the same component and engine, without the host's checks |
 //! | `http_read.rs` | `cluster_get_routes` of a whole node over HTTP, against an axum server that only echoes |
 //! | `durable_writes.rs` | `cluster_set_routes` over HTTP, against a loop that only replaces a file durably |
+//! | `rows.rs` | `insert`, `upsert` and `search_by_id` over HTTP, against bare redb with the same grouping |
 //! | `many_routes.rs` | the operations on 10,000 routes, against the same on 1,000 |
 //! | `cluster_network.rs` | `cluster_network` of three nodes, against the last server's answer to a bare client |
 //! | `start.rs` | the time from the start of the program to its first reply |
@@ -28,6 +29,7 @@ mod http_read;
 mod many_routes;
 mod memory;
 mod node;
+mod rows;
 mod samples;
 mod size;
 mod start;
@@ -40,10 +42,11 @@ use table::{Row, Table};
 
 type Measurement = fn(&mut Vec<Row>) -> Result<()>;
 
-const MEASUREMENTS: [(&str, Measurement); 8] = [
+const MEASUREMENTS: [(&str, Measurement); 9] = [
     ("dispatch", dispatch::measure),
     ("http_read", http_read::measure),
     ("durable_writes", durable_writes::measure),
+    ("rows", rows::measure),
     ("many_routes", many_routes::measure),
     ("cluster_network", cluster_network::measure),
     ("start", start::measure),

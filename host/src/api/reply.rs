@@ -16,9 +16,6 @@ use crate::{
     users::LoginFailed,
 };
 
-const JSON: [(HeaderName, HeaderValue); 1] =
-    [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-
 /// A request that is not answered, and what the client reads instead.
 #[derive(Debug)]
 pub(super) struct Refusal {
@@ -123,7 +120,7 @@ pub(super) fn rows(rows: Rows, until: impl Send + 'static) -> Response {
             }
         }
     });
-    (StatusCode::OK, JSON, Body::from_stream(parts)).into_response()
+    (StatusCode::OK, is_json(), Body::from_stream(parts)).into_response()
 }
 
 fn push(text: &mut Vec<u8>, before: &mut u8, row: &Row) -> io::Result<()> {
@@ -142,7 +139,11 @@ pub(super) fn challenge(response: &mut Response, in_browser: bool) {
 }
 
 fn reply(status: StatusCode, body: &Value) -> Response {
-    (status, JSON, json::text(body)).into_response()
+    (status, is_json(), json::text(body)).into_response()
+}
+
+fn is_json() -> [(HeaderName, HeaderValue); 1] {
+    [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]
 }
 
 #[cfg(test)]

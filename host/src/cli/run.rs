@@ -5,6 +5,7 @@ use std::io::{Write, stdout};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use harper_host::api::{self, Server};
@@ -105,8 +106,7 @@ async fn serve(root: &Path, file: ConfigFile, settings: Settings) -> Result<()> 
         servers = Servers::start(root, &file, &settings, &store) => servers?,
         () = stop.wait() => bail!("stopped before it was ready"),
     };
-    let node_name = settings.clustering.node_name.clone();
-    let data = Data::open(store, DataConfig { node_name, ..DataConfig::default() }).await?;
+    let data = Data::open(store, of_data(&settings)).await?;
     let node = Arc::new(this_node(&settings, servers.as_ref()));
     let mut host = Host::builder()
         .root_path(root)
@@ -174,6 +174,17 @@ fn this_node(settings: &Settings, servers: Option<&Servers>) -> ThisNode {
         None => ThisNode::new(clustering.node_name.clone()),
     };
     node.with_status_timeout(clustering.status_timeout)
+}
+
+/// Tombstones outlive every message that could bring the row back.
+fn of_data(settings: &Settings) -> DataConfig {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let node_name = settings.clustering.node_name.clone();
+    let mut config = DataConfig { node_name, ..DataConfig::default() };
+    if let Some(age) = settings.clustering.streams.max_age {
+        config.tombstone_life = config.tombstone_life.max(age.saturating_add(DAY));
+    }
+    config
 }
 
 struct StopSignals {

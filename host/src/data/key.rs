@@ -190,7 +190,7 @@ mod tests {
         Key::try_from(&value).unwrap()
     }
 
-    // covers: data.keys
+    // covers: layer.keys
     #[test]
     fn keys_sort_as_their_bytes_and_come_back_as_they_were() {
         let values = [
@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(key(json!(-0.0)), key(json!(0)));
     }
 
-    // covers: data.keys
+    // covers: layer.keys
     #[test]
     fn what_is_no_key_is_refused() {
         let refused = |value| Key::try_from(&value).unwrap_err();

@@ -3,11 +3,14 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `names.rs`, `key.rs`, `row.rs`, `limits.rs` | what may be called what, and what a row may be |
+//! | `types.rs` | how to write, and what became of it; what a table is |
 //! | `version.rs` | which write a row is the result of |
 //! | `layout.rs` | how all of it lies in the file |
 //! | `catalog.rs` | databases, tables and their attributes |
 //! | `writer.rs` | the one thread that writes, and what it commits at once |
 //! | `transaction.rs`, `write.rs` | what a request changes |
+//! | `merge.rs` | rows of other nodes, applied when they are newer |
+//! | `expiry.rs` | tombstones that go in the end |
 //! | `changes.rs` | the change log |
 //! | `search.rs` | rows in chunks, from one snapshot |
 //! | `capability.rs` | all of it as plugins see it |
@@ -39,13 +42,16 @@ mod capability;
 mod catalog;
 mod changes;
 mod error;
+mod expiry;
 mod key;
 mod layout;
 mod limits;
+mod merge;
 mod names;
 mod row;
 mod search;
 mod transaction;
+mod types;
 mod version;
 mod write;
 mod writer;
@@ -53,26 +59,30 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use redb::{ReadTransaction, ReadableTableMetadata, TableError};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
 
 use crate::capabilities::TableName;
 use crate::store::Store;
 use catalog::Table;
 use layout::{LOG, UPDATED};
 use transaction::by_key;
+use types::Expected;
 use writer::{Shared, Writer};
 
 pub use changes::{Change, ChangeKind, Changes};
 pub use error::Error;
 pub use key::{Key, KeyError};
 pub use limits::{DataLimits, MAX_KEY, MAX_NAME};
+pub use merge::Foreign;
 pub use names::{NameError, check_attribute, check_database, check_table};
 pub use row::{CREATED as CREATED_TIME, UPDATED as UPDATED_TIME};
 pub use search::{Rows, Search};
+pub use types::{Attribute, DataConfig, Deleted, TableDescription, Write, Written};
 pub use version::{NoVersion, Version};
 
 /// A row: attributes and their values, in the order in which they came.
@@ -88,89 +98,14 @@ struct Inner {
     writer: Writer,
     limits: Arc<DataLimits>,
     searches: Arc<Semaphore>,
+    /// Removes tombstones that have expired.
+    expiry: OnceLock<JoinHandle<()>>,
 }
 
-/// How to keep data.
-#[derive(Debug, Clone, Default)]
-pub struct DataConfig {
-    /// The node's name: part of the version of each row that is written here.
-    pub node_name: Option<String>,
-    /// What is taken.
-    pub limits: DataLimits,
-}
-
-/// How to write rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Write {
-    /// Rows whose key is free; the others are skipped.
-    Insert,
-    /// Rows that are there; the others are skipped. Attributes that are not given stay.
-    Update,
-    /// All rows. Of those that are there, attributes that are not given stay.
-    Upsert,
-}
-
-/// What became of the rows of a request.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Written {
-    /// The keys of those that were written, in the order of the request.
-    pub written: Vec<Key>,
-    /// The keys of those that were not.
-    pub skipped: Vec<Key>,
-}
-
-/// What became of rows that were to be deleted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Deleted {
-    /// The keys of those that were.
-    pub deleted: Vec<Key>,
-    /// The keys that no row had.
-    pub skipped: Vec<Key>,
-}
-
-/// A table, without its rows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TableDescription {
-    /// Its name.
-    pub name: TableName,
-    /// No other table of this node has it, before or after.
-    pub id: u64,
-    /// The attribute that is the key.
-    pub primary_key: String,
-    /// All that rows have had, in the order in which they came; the primary key first.
-    pub attributes: Vec<Attribute>,
-    /// How many rows there are.
-    pub record_count: u64,
-    /// When it was made, in milliseconds since 1970.
-    pub created: u64,
-    /// When a row was written or deleted last, in milliseconds since 1970; none when none ever was.
-    pub last_updated: Option<u64>,
-}
-
-/// An attribute of a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Attribute {
-    /// Its name.
-    pub name: String,
-    /// Whether it is the key.
-    pub is_primary_key: bool,
-}
-
-/// In which state a row must be for a change.
-enum Expected {
-    Any,
-    Missing,
-    Version(Version),
-}
-
-impl Expected {
-    fn is(&self, found: Option<&Version>) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Missing => found.is_none(),
-            Self::Version(expected) => found == Some(expected),
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(expiry) = self.expiry.get() {
+            expiry.abort();
         }
     }
 }
@@ -185,7 +120,11 @@ impl Data {
         let node = config.node_name.unwrap_or_default();
         let (writer, shared) = Writer::start(store.clone(), limits.clone(), node).await?;
         let searches = Arc::new(Semaphore::new(limits.searches));
-        Ok(Data(Arc::new(Inner { store, shared, writer, limits, searches })))
+        let expiry = OnceLock::new();
+        let inner = Arc::new(Inner { store, shared, writer, limits, searches, expiry });
+        let run = expiry::run(Arc::downgrade(&inner), config.tombstone_life);
+        let _ = inner.expiry.set(tokio::spawn(run));
+        Ok(Data(inner))
     }
 
     /// Lets go of it, and waits for the thread that writes if this was the last clone: then the file
@@ -376,6 +315,27 @@ impl Data {
             .writer
             .ask(keys.len(), move |t| write::delete(t, &name, keys, &Expected::Any, &who))
             .await
+    }
+
+    /// Applies rows of other nodes that are newer than what is here, all of them or none, and returns
+    /// how many were. Nobody is told by the change log.
+    ///
+    /// # Errors
+    /// There is no such table, a row is not valid, or a limit is passed; or the file cannot be
+    /// written.
+    pub async fn merge(&self, name: &TableName, rows: Vec<Foreign>) -> Result<usize, Error> {
+        row::check_number(rows.len(), "records", &self.0.limits)?;
+        let name = name.clone();
+        self.0.writer.ask(rows.len(), move |t| merge::merge(t, &name, rows)).await
+    }
+
+    /// Removes tombstones that are older than `life`, and returns how many were. It is done once an
+    /// hour.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub async fn expire_tombstones(&self, life: Duration) -> Result<u64, Error> {
+        expiry::expire(&self.0, life).await
     }
 
     /// The rows of these keys that are there, in the order of the keys.

@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(check_table("system"), Ok(()));
     }
 
-    // covers: data.names
+    // covers: layer.names
     #[test]
     fn everything_else_is_refused() {
         let bad = [
@@ -149,7 +149,7 @@ mod tests {
         }
     }
 
-    // covers: data.names.attributes
+    // covers: layer.names.attributes
     #[test]
     fn attributes_may_hold_more() {
         for name in ["a.b", "first name", "$ref", "a/b", "a*", "system", "犬"] {

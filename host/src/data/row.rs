@@ -65,7 +65,8 @@ fn key_of(place: &str, table: &Table) -> String {
     format!("{place}.{}", shown(&table.primary_key))
 }
 
-fn check_row(row: &Row, place: &str, limits: &DataLimits) -> Result<(), Error> {
+/// Fails for a row that cannot be one; `place` is where it stands.
+pub(super) fn check_row(row: &Row, place: &str, limits: &DataLimits) -> Result<(), Error> {
     for (name, value) in row {
         check_attribute(name).map_err(|problem| Error::Attribute {
             name: shown(name),

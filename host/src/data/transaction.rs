@@ -106,6 +106,11 @@ impl<'t> Transaction<'t> {
         self.state.clock = self.state.clock.max(version.timestamp);
     }
 
+    /// Notes that there is something to commit.
+    pub fn mark_changed(&mut self) {
+        self.is_changed = true;
+    }
+
     /// Notes that rows of a table were changed.
     pub fn touch(&mut self, table: &Table) {
         self.is_changed = true;

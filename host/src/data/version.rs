@@ -92,7 +92,7 @@ mod tests {
         assert_eq!("x".parse::<Version>(), Err(NoVersion));
     }
 
-    // covers: data.versions
+    // covers: layer.versions
     #[test]
     fn timestamps_increase_whatever_the_clock_does() {
         assert_eq!(after(5, 9), 9);

@@ -154,7 +154,7 @@ fn merged(mut before: Row, row: Row, version: &Version) -> Row {
 }
 
 /// The bytes of a whole row that may be written. The table learns its attributes.
-fn checked(
+pub(super) fn checked(
     t: &Transaction<'_>,
     table: &mut Arc<Table>,
     row: &Row,
@@ -250,7 +250,8 @@ pub(super) fn delete(
     Ok(deleted)
 }
 
-fn tombstone(version: &Version) -> Vec<u8> {
+/// What stays of a deleted row.
+pub(super) fn tombstone(version: &Version) -> Vec<u8> {
     let mut bytes = Vec::new();
     version.write_to(&mut bytes);
     bytes.extend((version::now() / 1000).to_be_bytes());

@@ -59,7 +59,8 @@ pub struct Operation {
     pub help: String,
     /// The JSON schema of the request body. Help on the command line shows the `description` of
     /// each property and the first of the `examples`, a whole request; a key that is not among
-    /// `properties` is refused there unless `additionalProperties` allows it.
+    /// `properties` is refused there unless `additionalProperties` allows it. One that is `deprecated`
+    /// is an older name of another, and what is `writeOnly` has no place in the audit log.
     pub schema: Value,
 }
 

@@ -1,6 +1,9 @@
 //! `tables`, by database and table, to read and to write apart, and which there are by itself.
 
-use harper_host::Grants;
+use harper_host::data::{Data, DataConfig, Key};
+use harper_host::store::Store;
+use harper_host::{ComponentSource, Grants, Limits, TableName};
+use harper_tests::{HOSTILE, Node};
 use serde_json::{Value, json};
 
 use crate::{Granted, denied, refused};
@@ -91,6 +94,65 @@ async fn writing() {
     assert_eq!(granted.calls(), asked);
     let missing = send(&granted, "put", "dev.bird", record()).await;
     assert_eq!(missing, Err("Error::NotFound(\"Table 'dev.bird' does not exist\")".into()));
+}
+
+/// Not with a cluster that is not there, but with the node's own tables.
+// covers: grants.tables
+#[tokio::test]
+async fn the_nodes_own_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let data = Data::open(store, DataConfig::default()).await.unwrap();
+    let table = |table: &str| TableName { database: "dev".into(), table: table.into() };
+    for name in ["dog", "cat", "bird"] {
+        data.create_table(&table(name), "id", &[], "admin").await.unwrap();
+    }
+    let mut grants = grants(&["dev.dog"], &["dev.cat"]);
+    grants.tables.describe = true;
+    let node = Node::with("", |host| {
+        let component = ComponentSource::bytes(HOSTILE);
+        host.tables(data.clone()).plugin("hostile", component, grants, Limits::default())
+    });
+    let node = node.await.unwrap();
+    let send = async |what: &str, table: &str, more: Value| {
+        let mut request = json!({
+            "operation": format!("hostile_tables_{what}"), "database": "dev", "table": table,
+            "key": "1",
+        });
+        request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        node.send(request).await.map_err(|error| error.message)
+    };
+    let row = |id: u64| [("id".to_owned(), json!(id)), ("name".to_owned(), json!("Penny"))];
+    let rows = vec![row(1).into_iter().collect(), row(2).into_iter().collect()];
+    data.write(&table("dog"), harper_host::data::Write::Insert, rows, "admin").await.unwrap();
+
+    let keys = json!({ "keys": ["1", "2"], "next": null });
+    assert_eq!(send("list", "dog", json!({})).await, Ok(keys));
+    assert!(send("get", "dog", json!({})).await.unwrap().to_string().contains("Penny"));
+    let number = json!({ "value": "{\"id\":1}" });
+    let revision = send("put", "cat", number.clone()).await.unwrap();
+    let again = send("put", "cat", number).await;
+    assert_eq!(again, Err("Error::Conflict".into()));
+    let of_another = send("put", "cat", record()).await;
+    let text = "Error::InvalidRequest(\"'id' of a record must be its key\")";
+    assert_eq!(of_another, Err(text.into()));
+    let key = || vec![Key::try_from(&json!(1)).unwrap()];
+    assert_eq!(data.get(&table("cat"), key()).await.unwrap().len(), 1);
+    let deleted = send("delete", "cat", json!({ "expected": revision })).await;
+    assert_eq!(deleted, Ok(json!(null)));
+    assert!(data.get(&table("cat"), key()).await.unwrap().is_empty());
+    let described = node.send(json!({ "operation": "hostile_tables_describe" })).await.unwrap();
+    assert_eq!(described, json!(["dev.bird", "dev.cat", "dev.dog"]), "and none of system");
+
+    for (what, of, name) in
+        [("read", "get", "cat"), ("read", "list", "bird"), ("write", "put", "dog")]
+    {
+        let refused = send(of, name, record()).await;
+        assert_eq!(refused, denied_to(what, &format!("dev.{name}")));
+    }
+    let refused = send("delete", "dog", json!({ "expected": "1" })).await;
+    assert_eq!(refused, denied_to("write", "dev.dog"));
+    assert_eq!(data.get(&table("dog"), key()).await.unwrap().len(), 1);
 }
 
 // covers: grants.tables

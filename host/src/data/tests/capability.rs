@@ -3,7 +3,7 @@
 use super::*;
 use crate::capabilities::{Tables, TablesError};
 
-// covers: data.capability
+// covers: layer.capability
 #[tokio::test]
 async fn rows_by_key_with_versions_as_revisions() {
     let node = Node::with_dogs().await;
@@ -53,7 +53,7 @@ async fn rows_by_key_with_versions_as_revisions() {
     assert_eq!(kinds.len(), 6, "they are in the log as all changes are");
 }
 
-// covers: data.capability
+// covers: layer.capability
 #[tokio::test]
 async fn pages_and_descriptions() {
     let node = Node::with_dogs().await;

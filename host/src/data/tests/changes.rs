@@ -5,7 +5,7 @@ use redb::ReadableTable;
 use super::*;
 
 /// The versions of a table's rows, or tombstones, as they lie in the file.
-async fn versions(node: &Node, table: fn(u64) -> String) -> Vec<(Key, Version)> {
+pub(super) async fn versions(node: &Node, table: fn(u64) -> String) -> Vec<(Key, Version)> {
     let id = node.data.table(&dog()).await.unwrap().id;
     let versions = node.data.0.store.read(move |t| {
         let mut versions = Vec::new();
@@ -18,7 +18,7 @@ async fn versions(node: &Node, table: fn(u64) -> String) -> Vec<(Key, Version)> 
     versions.await.unwrap()
 }
 
-// covers: data.versions
+// covers: layer.versions
 #[tokio::test]
 async fn each_request_has_a_later_version_than_all_before() {
     let node = Node::with_dogs().await;
@@ -49,7 +49,7 @@ async fn each_request_has_a_later_version_than_all_before() {
     assert!(versions(&node, layout::rows).await.iter().any(|(_, v)| v.timestamp == future + 1));
 }
 
-// covers: data.tombstones
+// covers: layer.tombstones
 #[tokio::test]
 async fn a_deletion_leaves_a_tombstone_until_the_key_is_written_again() {
     let node = Node::with_dogs().await;
@@ -66,7 +66,7 @@ async fn a_deletion_leaves_a_tombstone_until_the_key_is_written_again() {
     node.data.drop_table(&dog()).await.unwrap();
 }
 
-// covers: data.changes
+// covers: layer.changes
 #[tokio::test]
 async fn the_log_has_what_was_changed_in_the_order_of_the_commits() {
     let node = Node::with_dogs().await;
@@ -111,7 +111,7 @@ async fn the_log_has_what_was_changed_in_the_order_of_the_commits() {
     assert_eq!(node.data.changes(4, 100).await.unwrap().changes[0].sequence, 5);
 }
 
-// covers: data.changes.bounded
+// covers: layer.changes.bounded
 #[tokio::test]
 async fn the_log_is_bounded_by_keys_and_says_what_it_still_holds() {
     let node = Node::with(DataLimits { log_keys: 10, ..DataLimits::default() }).await;

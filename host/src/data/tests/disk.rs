@@ -2,7 +2,7 @@
 
 use super::*;
 
-// covers: data.disk-full
+// covers: layer.disk-full
 #[tokio::test]
 async fn a_full_disk_refuses_writes_keeps_reads_and_loses_nothing() {
     let node = Node::with_dogs().await;

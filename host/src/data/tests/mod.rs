@@ -3,6 +3,7 @@
 mod capability;
 mod changes;
 mod disk;
+mod merge;
 mod rows;
 mod search;
 mod tables;
@@ -61,7 +62,8 @@ impl Node {
 
 async fn open(root: &Path, limits: DataLimits) -> Data {
     let store = Store::open(root).await.unwrap();
-    let config = DataConfig { node_name: Some("node1".into()), limits };
+    let node_name = Some("node1".into());
+    let config = DataConfig { node_name, limits, ..DataConfig::default() };
     Data::open(store, config).await.unwrap()
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 
-// covers: data.write
+// covers: layer.write
 #[tokio::test]
 async fn rows_are_inserted_updated_upserted_and_deleted() {
     let node = Node::with_dogs().await;
@@ -37,7 +37,7 @@ async fn rows_are_inserted_updated_upserted_and_deleted() {
     assert_eq!(found, [9, 2], "those that are there, as they were asked for");
 }
 
-// covers: data.write.made-keys
+// covers: layer.write.made-keys
 #[tokio::test]
 async fn new_rows_without_a_key_get_one() {
     let node = Node::with_dogs().await;
@@ -62,7 +62,7 @@ async fn new_rows_without_a_key_get_one() {
     assert_eq!(node.count().await, 4);
 }
 
-// covers: data.write.times
+// covers: layer.write.times
 #[tokio::test]
 async fn times_are_ours_to_set() {
     let node = Node::with_dogs().await;
@@ -81,7 +81,7 @@ async fn times_are_ours_to_set() {
     }
 }
 
-// covers: data.write.exact
+// covers: layer.write.exact
 #[tokio::test]
 async fn values_come_back_as_they_were() {
     let node = Node::with_dogs().await;
@@ -102,7 +102,7 @@ async fn values_come_back_as_they_were() {
     assert_eq!(order(&found), order(&named));
 }
 
-// covers: data.limits
+// covers: layer.limits
 #[tokio::test]
 async fn a_request_is_refused_whole() {
     let limits = DataLimits {
@@ -157,7 +157,7 @@ async fn a_request_is_refused_whole() {
     assert_eq!(many.unwrap_err().to_string(), "'ids' must have at most 3 items");
 }
 
-// covers: data.groups
+// covers: layer.groups
 #[tokio::test]
 async fn many_writers_share_commits_and_no_refused_one_is_in_the_way() {
     let node = Node::with_dogs().await;
@@ -188,7 +188,7 @@ async fn many_writers_share_commits_and_no_refused_one_is_in_the_way() {
     assert_eq!(node.get(json!(-1)).await, None);
 }
 
-// covers: data.groups
+// covers: layer.groups
 #[tokio::test]
 async fn a_panic_fails_its_group_and_no_later_one() {
     let node = Node::with_dogs().await;

@@ -15,7 +15,7 @@ async fn found(node: &Node, search: Search) -> Vec<Value> {
     keys
 }
 
-// covers: data.search
+// covers: layer.search
 #[tokio::test]
 async fn values_and_patterns() {
     let node = Node::with_dogs().await;
@@ -64,7 +64,7 @@ async fn fill(node: &Node, rows: u64) {
     node.write(Write::Insert, rows.into()).await.unwrap();
 }
 
-// covers: data.search.snapshot
+// covers: layer.search.snapshot
 #[tokio::test]
 async fn chunks_are_of_one_moment() {
     let node = Node::with_dogs().await;
@@ -86,7 +86,7 @@ async fn chunks_are_of_one_moment() {
     assert!(rows.next().await.is_none());
 }
 
-// covers: data.search.limit
+// covers: layer.search.limit
 #[tokio::test]
 async fn offset_and_limit_count_what_is_found() {
     let node = Node::with_dogs().await;
@@ -110,7 +110,7 @@ async fn offset_and_limit_count_what_is_found() {
     }
 }
 
-// covers: data.search.bounded
+// covers: layer.search.bounded
 #[tokio::test]
 async fn a_search_that_nobody_reads_ends() {
     let limits = DataLimits { searches: 2, ..DataLimits::default() };

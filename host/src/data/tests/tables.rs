@@ -6,7 +6,7 @@ fn text<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
     result.unwrap_err().to_string()
 }
 
-// covers: data.tables
+// covers: layer.tables
 #[tokio::test]
 async fn tables_are_made_described_and_dropped() {
     let node = Node::new().await;
@@ -54,7 +54,7 @@ async fn tables_are_made_described_and_dropped() {
     assert_eq!(node.data.tables(None).await.unwrap().len(), 1);
 }
 
-// covers: data.names
+// covers: layer.names
 #[tokio::test]
 async fn what_cannot_be_a_name_is_refused_before_anything_is_made() {
     let node = Node::new().await;
@@ -83,7 +83,7 @@ async fn what_cannot_be_a_name_is_refused_before_anything_is_made() {
     assert!(data.databases().is_empty());
 }
 
-// covers: data.limits
+// covers: layer.limits
 #[tokio::test]
 async fn there_are_only_so_many() {
     let limits = DataLimits { databases: 2, tables: 2, attributes: 4, ..DataLimits::default() };
@@ -107,7 +107,7 @@ async fn there_are_only_so_many() {
     assert_eq!(node.count().await, 1, "nothing of a refused request");
 }
 
-// covers: data.ensure
+// covers: layer.ensure
 #[tokio::test]
 async fn peers_make_what_is_missing() {
     let node = Node::new().await;

@@ -68,15 +68,18 @@ pub(super) fn wanted(fields: &mut Fields) -> Wanted {
             return Wanted::All;
         }
     };
-    let mut names: Vec<String> = Vec::new();
+    let (mut names, mut seen) = (Vec::new(), HashSet::new());
     for (n, item) in items.into_iter().enumerate() {
         match item {
-            Value::String(name) if names.contains(&name) => {}
-            Value::String(name) => names.push(name),
+            Value::String(name) => {
+                if seen.insert(name.clone()) {
+                    names.push(name);
+                }
+            }
             _ => fields.wrong(format!("{LABEL}[{n}]"), "must be a string"),
         }
     }
-    if names.iter().any(|name| name == "*") { Wanted::All } else { Wanted::These(names) }
+    if seen.contains("*") { Wanted::All } else { Wanted::These(names) }
 }
 
 impl Wanted {

@@ -11,8 +11,9 @@ use crate::runtime::Operation;
 
 pub(super) const NAMES: [&str; 2] = ["search_by_id", "search_by_hash"];
 
-/// How many are read at a time; a record may have a megabyte.
-const AT_A_TIME: usize = 64;
+/// How many are read at a time, in memory and from one state of the table; a record may have a
+/// megabyte.
+const AT_A_TIME: usize = 32;
 
 pub(super) fn operation(name: &str) -> Operation {
     let mut keys = rows::id_keys();

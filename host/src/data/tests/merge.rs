@@ -1,0 +1,81 @@
+//! Rows of other nodes, and tombstones that expire.
+
+use super::changes::versions;
+use super::*;
+
+fn foreign(key: u64, timestamp: u64, node: &str, name: Option<&str>) -> Foreign {
+    let row = |name: &str| rows_of(json!([{ "name": name, "__createdtime__": 1 }])).remove(0);
+    Foreign {
+        key: Key::try_from(json!(key)).unwrap(),
+        version: Version { timestamp, node: node.into() },
+        row: name.map(row),
+    }
+}
+
+async fn names(node: &Node) -> Vec<Value> {
+    let found = node.data.get(&dog(), keys(json!([1, 2]))).await.unwrap();
+    found.into_iter().map(|row| json!([row["id"], row["name"], row["__createdtime__"]])).collect()
+}
+
+// covers: layer.merge
+#[tokio::test]
+async fn the_newer_one_wins_in_any_order() {
+    let rows = [
+        foreign(1, 10, "a", Some("old")),
+        foreign(1, 30, "a", Some("a")),
+        foreign(1, 30, "b", Some("b")),
+        foreign(1, 20, "c", None),
+        foreign(2, 10, "a", Some("gone")),
+        foreign(2, 11, "a", None),
+    ];
+    for first in 0..rows.len() {
+        let node = Node::with_dogs().await;
+        let mut turned = rows.to_vec();
+        turned.rotate_left(first);
+        let (some, others) = turned.split_at(first);
+        for part in [some, others, others, some] {
+            node.data.merge(&dog(), part.to_vec()).await.unwrap();
+        }
+        assert_eq!(node.data.merge(&dog(), rows.to_vec()).await, Ok(0), "applied once");
+        assert_eq!(names(&node).await, [json!([1, "b", 1])], "{first}");
+        assert_eq!(versions(&node, layout::tombstones).await.len(), 1);
+        assert_eq!(node.data.changes(1, 100).await.unwrap().changes, []);
+    }
+}
+
+// covers: layer.merge
+#[tokio::test]
+async fn what_was_seen_is_older_than_what_is_written_next() {
+    let node = Node::with_dogs().await;
+    let future = version::now() + 3_600_000_000;
+    node.data.merge(&dog(), vec![foreign(1, future, "z", Some("theirs"))]).await.unwrap();
+    let node = node.again().await;
+    node.write(Write::Upsert, json!([{ "id": 1, "name": "ours" }])).await.unwrap();
+    assert_eq!(names(&node).await, [json!([1, "ours", 1])]);
+    assert_eq!(versions(&node, layout::rows).await[0].1.timestamp, future + 1);
+    let bad = rows_of(json!([{ "a\nb": 1 }])).remove(0);
+    let bad = Foreign { row: Some(bad), ..foreign(2, future + 9, "z", None) };
+    let fine = foreign(2, future + 8, "z", Some("x"));
+    node.data.merge(&dog(), vec![fine, bad]).await.unwrap_err();
+    assert_eq!(names(&node).await.len(), 1, "all or none");
+}
+
+// covers: layer.tombstones.expire
+#[tokio::test]
+async fn tombstones_expire_and_rows_do_not() {
+    let node = Node::with_dogs().await;
+    let rows: Vec<_> = (0..12_000).map(|id| json!({ "id": id })).collect();
+    node.write(Write::Insert, rows.into()).await.unwrap();
+    let old: Vec<_> = (0..11_000).map(Value::from).collect();
+    node.data.delete(&dog(), keys(old.into()), "admin").await.unwrap();
+    let day = Duration::from_secs(24 * 60 * 60);
+    assert_eq!(node.data.expire_tombstones(day).await, Ok(0));
+    let deleted = version::now();
+    while version::now() / 1000 <= deleted / 1000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(node.data.expire_tombstones(Duration::ZERO).await, Ok(11_000));
+    assert!(versions(&node, layout::tombstones).await.is_empty());
+    let node = node.again().await;
+    assert_eq!(node.count().await, 1000);
+}
