@@ -28,9 +28,12 @@ use crate::data::{self, Data};
 use crate::dispatch::{Error, Native};
 use crate::runtime::Operation;
 
+/// Describes an operation under one of its names.
+type Describe = fn(&str) -> Operation;
+
 /// All of them.
 pub(super) fn descriptions() -> Vec<Operation> {
-    let each: [(&[&str], fn(&str) -> Operation); 13] = [
+    let each: [(&[&str], Describe); 13] = [
         (&create_database::NAMES, create_database::operation),
         (&drop_database::NAMES, drop_database::operation),
         (&["create_table"], create_table::operation),
@@ -67,19 +70,17 @@ fn native(data: &Data, name: &str) -> Arc<Native> {
         "drop_database" | "drop_schema" => {
             with(data, |data, _, request| drop_database::perform(data, request))
         }
-        "create_table" => {
-            with(data, |data, caller, request| create_table::perform(data, caller, request))
-        }
+        "create_table" => with(data, create_table::perform),
         "drop_table" => with(data, |data, _, request| drop_table::perform(data, request)),
         "describe_all" => with(data, |data, _, _| describe_all::perform(data)),
         "describe_database" | "describe_schema" => {
             with(data, |data, _, request| describe_database::perform(data, request))
         }
         "describe_table" => with(data, |data, _, request| describe_table::perform(data, request)),
-        "insert" => with(data, |data, caller, request| insert::perform(data, caller, request)),
-        "update" => with(data, |data, caller, request| update::perform(data, caller, request)),
-        "upsert" => with(data, |data, caller, request| upsert::perform(data, caller, request)),
-        "delete" => with(data, |data, caller, request| delete::perform(data, caller, request)),
+        "insert" => with(data, insert::perform),
+        "update" => with(data, update::perform),
+        "upsert" => with(data, upsert::perform),
+        "delete" => with(data, delete::perform),
         "search_by_id" | "search_by_hash" => {
             with(data, |data, _, request| search_by_id::perform(data, request))
         }
