@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::audit::AuditLog;
 use crate::capabilities::{
     Capabilities, Clock, Config, Counted, Grants, JetStream, KeyPattern, Log, Nats, NoTables, Node,
-    NotEnabled, ReservedError, SubjectPattern, SystemClock, TablePattern, Tables, ThisNode,
+    NotEnabled, Replication, ReservedError, StreamPattern, SubjectPattern, SystemClock, TablePattern, Tables, ThisNode,
     TracingLog,
 };
 use crate::config::{ConfigFile, FileError, HUB_ROUTES, LEAF_ROUTES};
@@ -121,6 +121,7 @@ pub struct HostBuilder {
     nats: Option<Arc<dyn Nats>>,
     jetstream: Option<Arc<dyn JetStream>>,
     tables: Option<Arc<dyn Tables>>,
+    replication: Option<Arc<dyn Replication>>,
     plugins: Vec<PluginToLoad>,
     operations: Vec<(Operation, Arc<Native>)>,
     clustering_limits: Limits,
@@ -241,6 +242,13 @@ impl HostBuilder {
         self
     }
 
+    /// What keeps streams and durable consumers as the records of nodes say. Without, operations
+    /// that need it say that clustering is not enabled.
+    pub fn replication(mut self, replication: impl Replication) -> Self {
+        self.replication = Some(Arc::new(replication));
+        self
+    }
+
     /// The budget of the clustering plugin's calls.
     pub fn clustering_limits(mut self, limits: Limits) -> Self {
         self.clustering_limits = limits;
@@ -325,6 +333,7 @@ impl HostBuilder {
                 None => Arc::new(NotEnabled),
             }),
             tables: self.tables.unwrap_or_else(|| Arc::new(NoTables)),
+            replication: self.replication.unwrap_or_else(|| Arc::new(NotEnabled)),
         };
         let cache = self.root_path.map(|folder| folder.join("cache").join("components"));
         let runtime = Runtime::new(capabilities, metrics.clone(), cache)
@@ -352,8 +361,9 @@ fn name_in(file: &ConfigFile) -> Result<Option<String>, FileError> {
     Ok(name.filter(|name| !name.is_empty()).map(str::to_owned))
 }
 
-/// The clustering plugin reads and writes the two lists of routes, asks other nodes, and reads which
-/// nodes there are; and nothing else.
+/// The clustering plugin reads and writes the two lists of routes and the records of nodes, asks
+/// other nodes, looks at the streams of all and purges them, makes tables, and says when streams and
+/// durable consumers are to be there; and nothing else.
 fn clustering_grants() -> Grants {
     let routes = [HUB_ROUTES, LEAF_ROUTES];
     let patterns: Vec<KeyPattern> = routes.iter().filter_map(|path| path.parse().ok()).collect();
@@ -362,7 +372,15 @@ fn clustering_grants() -> Grants {
     grants.config.write = patterns;
     grants.nats.request.extend("*.__request__".parse::<SubjectPattern>());
     grants.nats.servers = true;
-    grants.tables.read.extend("system.hdb_nodes".parse::<TablePattern>());
+    let any_stream = "*/*".parse::<StreamPattern>().ok();
+    grants.jetstream.inspect.extend(any_stream.clone());
+    grants.jetstream.purge.extend(any_stream);
+    let records = ["system.hdb_nodes", "system.hdb_intents"];
+    let records = records.iter().filter_map(|table| table.parse::<TablePattern>().ok());
+    grants.tables.read = records.collect();
+    grants.tables.write = grants.tables.read.clone();
+    grants.tables.create.extend("*.*".parse::<TablePattern>());
     grants.tables.describe = true;
+    grants.replication = true;
     grants
 }

@@ -60,6 +60,11 @@ impl Tables for Store {
         })
     }
 
+    fn create(&self, _: TableInfo) -> Reply<'_, ()> {
+        let text = "This host cannot make tables yet".into();
+        Box::pin(std::future::ready(Err(TablesError::Unavailable(text))))
+    }
+
     fn describe(&self) -> Reply<'_, Vec<TableInfo>> {
         let table = TableInfo {
             name: TableName { database: DATABASE.into(), table: TABLE.into() },
