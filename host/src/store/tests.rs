@@ -120,9 +120,9 @@ async fn a_file_of_a_later_release_or_of_another_program_is_refused() {
         drop(meta);
         transaction.commit().unwrap();
     };
-    set(Some(3));
+    set(Some(4));
     assert!(
-        refusal(root.path()).await.contains("has schema version 3, this harper-host knows up to 2")
+        refusal(root.path()).await.contains("has schema version 4, this harper-host knows up to 3")
     );
     for version in [None, Some(0)] {
         set(version);
@@ -224,7 +224,7 @@ async fn a_node_is_written_by_whoever_knows_its_last_state() {
     assert_eq!(store.put_node("node2", json!({ "n": 4 }), Some(first)).await.unwrap(), Err(Stale));
     assert_eq!(store.remove_node("node2", first).await.unwrap(), Err(Stale));
     assert_eq!(store.put_node("node3", json!({}), Some(second)).await.unwrap(), Err(Stale));
-    let stored = NodeRecord { revision: second, record: json!({ "n": 3 }) };
+    let stored = Record { revision: second, record: json!({ "n": 3 }) };
     assert_eq!(store.nodes().await.unwrap(), [("node2".to_owned(), stored)]);
     store.remove_node("node2", second).await.unwrap().unwrap();
     assert_eq!(store.remove_node("node2", second).await.unwrap(), Err(Stale));
