@@ -5,6 +5,7 @@
 mod config;
 mod jetstream;
 mod nats;
+mod replication;
 mod tables;
 
 use harper_host::{BuildError, ComponentSource, Grants, Limits};
