@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use harper_wire::names;
 use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
 
 use super::wanted::{shown, stream_of};
 use crate::capabilities::{JetStream, JetStreamError, TableName};
@@ -15,6 +16,8 @@ use crate::store::{Durable, Durables, Start, Store};
 
 /// For an answer of another node.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// For all of one node: one that answers, and slowly, does not keep its place for longer.
+const IN_ALL: Duration = Duration::from_secs(60);
 /// Durables of one node that are seen to at the same time.
 const TOGETHER: usize = 8;
 
@@ -68,10 +71,14 @@ impl Remote {
     }
 
     async fn try_bring(&mut self, present: &mut usize) -> std::result::Result<(), String> {
+        if self.wanted.is_empty() && self.remembered.is_empty() {
+            return Ok(());
+        }
         // One that is down or frozen takes nobody's place.
         let probed = self.nats.probe_domain(&self.domain(), PATIENCE).await;
         probed.map_err(|error| self.unreachable(&error))?;
         let Ok(_place) = self.places.clone().acquire_owned().await else { return Ok(()) };
+        let end = Instant::now() + IN_ALL;
 
         let name = names::durable(self.nats.node_name(), &self.node);
         let due: Vec<_> = std::mem::take(&mut self.wanted)
@@ -83,7 +90,7 @@ impl Remote {
                 Due { table, stream, durable, is_new }
             })
             .collect();
-        let mut problem = self.clear(&due).await?;
+        let mut problem = self.clear(&due, end).await?;
         let new: Durables =
             due.iter().filter(|due| due.is_new).map(|d| (d.stream.clone(), d.durable.clone())).collect();
         let written = self.store.remember_durables(&self.node, new.clone()).await;
@@ -93,19 +100,24 @@ impl Remote {
         let this = &*self;
         let made = futures_util::stream::iter(due).map(async |due| this.make(&due).await);
         let mut made = std::pin::pin!(made.buffer_unordered(TOGETHER));
-        while let Some(made) = made.next().await {
-            match made {
-                Ok(()) => *present += 1,
-                Err(Failed::Unreachable(text)) => return Err(text),
-                Err(Failed::Step(text)) => drop(problem.get_or_insert(text)),
+        loop {
+            match timeout_at(end, made.next()).await {
+                Ok(None) => return problem.map_or(Ok(()), Err),
+                Ok(Some(Ok(()))) => *present += 1,
+                Ok(Some(Err(Failed::Unreachable(text)))) => return Err(text),
+                Ok(Some(Err(Failed::Step(text)))) => drop(problem.get_or_insert(text)),
+                Err(_) => return Err(self.too_slow()),
             }
         }
-        problem.map_or(Ok(()), Err)
     }
 
     /// Removes what was made and is not wanted, or not as it was made. What cannot be removed does not
     /// keep others from being made: it is said, if the node answers.
-    async fn clear(&mut self, due: &[Due]) -> std::result::Result<Option<String>, String> {
+    async fn clear(
+        &mut self,
+        due: &[Due],
+        end: Instant,
+    ) -> std::result::Result<Option<String>, String> {
         let wanted: BTreeMap<_, _> = due.iter().map(|due| (&due.stream, &due.durable)).collect();
         let left: Vec<_> = self
             .remembered
@@ -123,7 +135,15 @@ impl Remote {
                 (stream, deleted)
             });
             let mut cleared = std::pin::pin!(cleared.buffer_unordered(TOGETHER));
-            while let Some((stream, deleted)) = cleared.next().await {
+            loop {
+                let (stream, deleted) = match timeout_at(end, cleared.next()).await {
+                    Ok(Some(cleared)) => cleared,
+                    Ok(None) => break,
+                    Err(_) => {
+                        silent = Some(this.too_slow());
+                        break;
+                    }
+                };
                 match deleted.map_err(|error| this.failed("be deleted", None, error)) {
                     Ok(_) => gone.push(stream),
                     Err(Failed::Unreachable(text)) => {
@@ -190,6 +210,10 @@ impl Remote {
             JetStreamError::Timeout => format!("Node '{}' does not answer", self.node),
             _ => format!("Node '{}' cannot be reached", self.node),
         }
+    }
+
+    fn too_slow(&self) -> String {
+        format!("Node '{}' answers slowly", self.node)
     }
 
     fn store_failed(&self, error: &crate::store::Error) -> String {

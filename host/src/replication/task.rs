@@ -23,7 +23,7 @@ const SOON: Duration = Duration::from_millis(100);
 /// The longest.
 const LATER: Duration = Duration::from_secs(10);
 /// Nodes that are worked on at the same time, of those that answer.
-const PLACES: usize = 16;
+const PLACES: usize = 64;
 
 pub(super) struct Task {
     store: Store,
@@ -244,6 +244,7 @@ impl Task {
         if is_change {
             self.own.now();
         }
+        self.count();
         // Whoever reads that the records are seen reads that what follows from them is not.
         self.shared.progress.send_modify(|progress| {
             progress.seen = Some(seen);
@@ -328,7 +329,6 @@ impl Task {
                 self.nodes.values_mut().for_each(|node| node.turn.end(false));
             }
         }
-        self.count();
     }
 
     fn end_own(&mut self, began: Instant, result: own::Result) {
@@ -369,6 +369,8 @@ impl Task {
         if is_over && !is_due {
             self.nodes.remove(&name);
         }
+        // Whoever waits finds it counted.
+        self.count();
         self.shared.progress.send_modify(|progress| {
             if is_over && !is_due {
                 progress.nodes.remove(&name);

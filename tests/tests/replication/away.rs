@@ -13,8 +13,8 @@ use crate::{Node, durables_become, nodes, publishes, subscribes};
 // covers: replication.away.frozen, replication.garbage
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_node_delays_nobody_and_is_cleared_when_it_is_back() {
-    let nodes = nodes(3).await;
-    let [first, second, third] = &nodes[..] else { panic!("three nodes") };
+    let cluster = nodes(3).await;
+    let [first, second, third] = &cluster.nodes[..] else { panic!("three nodes") };
     let tables = ["dev.dog", "dev.cat"];
     for other in [second, third] {
         other.put("node-1", publishes(&tables)).await;
@@ -66,8 +66,8 @@ async fn a_node_that_comes_later_gets_what_it_is_owed() {
 // covers: replication.away.own
 #[tokio::test(flavor = "multi_thread")]
 async fn the_own_leaf_may_die_at_any_time() {
-    let nodes = nodes(2).await;
-    let [first, second] = &nodes[..] else { panic!("two nodes") };
+    let cluster = nodes(2).await;
+    let [first, second] = &cluster.nodes[..] else { panic!("two nodes") };
     let tables: Vec<_> = (0..20).map(|n| format!("dev.t{n}")).collect();
     let names: Vec<_> = tables.iter().map(String::as_str).collect();
     second.put("node-1", publishes(&names)).await;

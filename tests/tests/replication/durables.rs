@@ -11,8 +11,8 @@ const NAME: &str = "node-1-leaf_node-2";
 // covers: replication.durables, replication.durables.start
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscription_has_a_durable_that_begins_where_the_record_says() {
-    let nodes = nodes(2).await;
-    let [first, second] = &nodes[..] else { panic!("two nodes") };
+    let cluster = nodes(2).await;
+    let [first, second] = &cluster.nodes[..] else { panic!("two nodes") };
     let tables = ["dev.now", "dev.anew", "dev.all", "dev.time", "dev.bare"];
     second.put("node-1", publishes(&tables)).await;
     second.settle("node-1").await.unwrap();
@@ -82,8 +82,8 @@ async fn a_subscription_has_a_durable_that_begins_where_the_record_says() {
 // covers: replication.durables.remembered
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_made_before_a_start_is_cleared_after_it() {
-    let mut nodes = nodes(2).await;
-    let (second, first) = (nodes.pop().unwrap(), nodes.pop().unwrap());
+    let mut cluster = nodes(2).await;
+    let (second, first) = (cluster.nodes.pop().unwrap(), cluster.nodes.pop().unwrap());
     let tables = ["dev.dog", "dev.cat", "dev.cow"];
     second.put("node-1", publishes(&tables)).await;
     second.settle("node-1").await.unwrap();

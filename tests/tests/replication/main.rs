@@ -19,7 +19,7 @@ use harper_host::nats::{Nats, ServerKind};
 use harper_host::replication::{Reconciler, Replicator, StreamLimits};
 use harper_host::store::Store;
 use harper_host::{Replication, ReplicationError, TableName};
-use harper_tests::nats::{Cluster, NatsNode, eventually, pid};
+use harper_tests::nats::{Authority, Cluster, NatsNode, eventually, pid};
 use harper_wire::names;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -121,12 +121,28 @@ impl Node {
 }
 
 /// Nodes that are joined.
-async fn nodes(n: usize) -> Vec<Node> {
+struct Joined {
+    nodes: Vec<Node>,
+    /// Its files are read when a server is started again.
+    _authority: Authority,
+}
+
+async fn nodes(n: usize) -> Joined {
     let mut nodes = Vec::new();
-    for servers in Cluster::of(n).await.unwrap().nodes {
+    let cluster = Cluster::of(n).await.unwrap();
+    for (from, to) in cluster.nodes.iter().flat_map(|from| cluster.nodes.iter().map(move |to| (from, to))) {
+        let subject = format!("$JS.{}.API.INFO", names::domain(to.nats.node_name()));
+        eventually("each leaf is reached from each", async || {
+            let second = Duration::from_secs(1);
+            from.nats.request(&subject, Vec::new().into(), second).await.is_ok()
+        })
+        .await
+        .unwrap();
+    }
+    for servers in cluster.nodes {
         nodes.push(Node::on(servers, StreamLimits::default()).await);
     }
-    nodes
+    Joined { nodes, _authority: cluster.authority }
 }
 
 /// `database.table` as a name.

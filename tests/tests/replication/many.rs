@@ -1,5 +1,9 @@
 //! Many nodes, of which most say nothing.
 
+use std::time::Duration;
+
+use harper_host::nats::RequestError;
+use harper_tests::nats::eventually;
 use prometheus::value;
 use serde_json::json;
 
@@ -11,8 +15,8 @@ const SILENT: usize = 100;
 // covers: replication.away.frozen, replication.metrics
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_silent_nodes_delay_nobody() {
-    let nodes = nodes(2).await;
-    let [first, second] = &nodes[..] else { panic!("two nodes") };
+    let cluster = nodes(2).await;
+    let [first, second] = &cluster.nodes[..] else { panic!("two nodes") };
     second.put("node-1", publishes(&["dev.dog", "dev.cat"])).await;
     second.settle("node-1").await.unwrap();
     let client = second.servers.nats.client();
@@ -24,14 +28,25 @@ async fn a_hundred_silent_nodes_delay_nobody() {
         subscriptions.push(client.subscribe(subject).await.unwrap());
     }
     client.flush().await.unwrap();
+    let last = format!("$JS.a-silent-{}-leaf.API.INFO", SILENT - 1);
+    eventually("they are there", async || {
+        let soon = Duration::from_millis(100);
+        let asked = first.servers.nats.request(&last, Vec::new().into(), soon).await;
+        matches!(asked, Err(RequestError::Timeout(_)))
+    })
+    .await
+    .unwrap();
     for n in 0..SILENT {
         first.put(&format!("a-silent-{n}"), subscribes(&["dev.dog"])).await;
     }
+    let host = host(first).await;
+    let failures = || value(&host.metrics(), "harper_replication_failures_total{of=\"durables\"}");
+    let before = failures();
     first.put("node-2", subscribes(&["dev.dog", "dev.cat"])).await;
     first.settle("node-2").await.unwrap();
-    let metrics = host(first).await.metrics();
-    let silent = value(&metrics, "harper_replication_failures_total{of=\"durables\"}");
+    let silent = failures() - before;
     assert!(silent < SILENT as f64 / 2.0, "{silent} nodes were waited for");
+    let metrics = host.metrics();
     let wanted = value(&metrics, "harper_replication_durables_wanted");
     assert_eq!(wanted, SILENT as f64 + 2.0);
     assert_eq!(value(&metrics, "harper_replication_durables_present"), 2.0);
@@ -40,8 +55,8 @@ async fn a_hundred_silent_nodes_delay_nobody() {
 // covers: replication.metrics
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wanted_and_there_is_counted() {
-    let nodes = nodes(1).await;
-    let node = &nodes[0];
+    let cluster = nodes(1).await;
+    let node = &cluster.nodes[0];
     let host = host(node).await;
     node.put("b", publishes(&["dev.dog", "dev.cat"])).await;
     node.settle("b").await.unwrap();

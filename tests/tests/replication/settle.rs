@@ -21,8 +21,8 @@ async fn unsettled(node: &Node, other: &str) -> String {
 // covers: replication.settle
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_settled_when_it_is_so_and_not_before() {
-    let nodes = nodes(2).await;
-    let [first, second] = &nodes[..] else { panic!("two nodes") };
+    let cluster = nodes(2).await;
+    let [first, second] = &cluster.nodes[..] else { panic!("two nodes") };
     // Nothing is wanted of a node that nobody knows.
     first.settle("node-9").await.unwrap();
 
@@ -58,8 +58,8 @@ async fn it_is_settled_when_it_is_so_and_not_before() {
 // covers: replication.settle
 #[tokio::test(flavor = "multi_thread")]
 async fn many_who_wait_for_many_changes_all_see_theirs() {
-    let nodes = nodes(2).await;
-    let [first, second] = &nodes[..] else { panic!("two nodes") };
+    let cluster = nodes(2).await;
+    let [first, second] = &cluster.nodes[..] else { panic!("two nodes") };
     let tables: Vec<_> = (0..10).map(|n| format!("dev.t{n}")).collect();
     let names: Vec<_> = tables.iter().map(String::as_str).collect();
     second.put("node-1", publishes(&names)).await;
