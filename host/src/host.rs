@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use crate::audit::AuditLog;
 use crate::capabilities::{
     Capabilities, Clock, Config, Counted, Grants, JetStream, KeyPattern, Log, Nats, NoTables, Node,
-    NotEnabled, Replication, ReservedError, StreamPattern, SubjectPattern, SystemClock, TablePattern, Tables, ThisNode,
-    TracingLog,
+    NotEnabled, Replication, ReservedError, StreamPattern, SubjectPattern, SystemClock,
+    TablePattern, Tables, ThisNode, TracingLog,
 };
 use crate::config::{ConfigFile, FileError, HUB_ROUTES, LEAF_ROUTES};
 use crate::dispatch::{Caller, Dispatch, Error, Native};

@@ -105,9 +105,9 @@ pub use capabilities::{
     BoxFuture, Capabilities, Change, Clock, Config, ConfigError, ConfigGrants, Durable, Entry,
     Extent, GrantError, Grants, JetStream, JetStreamError, JetStreamGrants, KeyPath, KeyPattern,
     Level, Log, Nats, NatsError, NatsGrants, Node, NodeInfo, Page, Ports, RESERVED_SUBJECTS,
-    ROWS_OF_A_PAGE, Replication, ReplicationError, ReservedError, Row, SYSTEM_DATABASE, ServerInfo, Snapshot, StreamInfo,
-    StreamPattern, SubjectPattern, SystemClock, SystemInfo, TableGrants, TableInfo, TableName,
-    TablePattern, Tables, TablesError, Texts, ThisNode, TracingLog,
+    ROWS_OF_A_PAGE, Replication, ReplicationError, ReservedError, Row, SYSTEM_DATABASE, ServerInfo,
+    Snapshot, StreamInfo, StreamPattern, SubjectPattern, SystemClock, SystemInfo, TableGrants,
+    TableInfo, TableName, TablePattern, Tables, TablesError, Texts, ThisNode, TracingLog,
 };
 pub use describe::describe;
 pub use dispatch::{Caller, Error, ErrorKind, Origin, Role};

@@ -24,16 +24,31 @@ impl Counted {
             gauge
         };
         let r = &mut registry;
-        let durables_wanted = gauge(r, "durables_wanted", "Durable consumers on other nodes that records ask for");
-        let durables_present = gauge(r, "durables_present", "Those that were there when they were last looked at");
-        let streams_wanted = gauge(r, "streams_wanted", "Streams of this node that records ask for");
-        let streams_present = gauge(r, "streams_present", "Those that were there when they were last looked at");
+        let durables_wanted =
+            gauge(r, "durables_wanted", "Durable consumers on other nodes that records ask for");
+        let durables_present =
+            gauge(r, "durables_present", "Those that were there when they were last looked at");
+        let streams_wanted =
+            gauge(r, "streams_wanted", "Streams of this node that records ask for");
+        let streams_present =
+            gauge(r, "streams_present", "Those that were there when they were last looked at");
         let failures = Counters::default();
-        registry.register("failures", "Times that a node's durables, or the streams, could not be made to match", failures.clone());
+        registry.register(
+            "failures",
+            "Times that a node's durables, or the streams, could not be made to match",
+            failures.clone(),
+        );
         for of in ["durables", "streams"] {
             drop(failures.get_or_create(&[("of", of.to_owned())]));
         }
-        Self { registry, durables_wanted, durables_present, streams_wanted, streams_present, failures }
+        Self {
+            registry,
+            durables_wanted,
+            durables_present,
+            streams_wanted,
+            streams_present,
+            failures,
+        }
     }
 
     pub(super) fn registry(&self) -> &Registry {

@@ -119,11 +119,7 @@ impl Own {
         result
     }
 
-    fn steps(
-        &self,
-        present: Vec<StreamConfig>,
-        result: &mut Result,
-    ) -> Vec<(Step, TableName)> {
+    fn steps(&self, present: Vec<StreamConfig>, result: &mut Result) -> Vec<(Step, TableName)> {
         let node = self.nats.node_name();
         let mut missing = self.wanted.clone();
         let mut steps = Vec::new();
@@ -148,8 +144,7 @@ impl Own {
         let limit = |limit: Option<u64>| {
             limit.filter(|limit| *limit > 0).map_or(-1, |limit| limit.try_into().unwrap_or(-1))
         };
-        let nanoseconds =
-            |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+        let nanoseconds = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
         let max_age = max_age.filter(|age| !age.is_zero());
         StreamConfig {
             name: names::stream(database, table),

@@ -151,7 +151,9 @@ impl Shared {
             };
             match timeout_at(end, progress.changed()).await {
                 Ok(Ok(())) => {}
-                Ok(Err(_)) => return Err(ReplicationError::Unavailable("The node is stopping".into())),
+                Ok(Err(_)) => {
+                    return Err(ReplicationError::Unavailable("The node is stopping".into()));
+                }
                 Err(_) => return Err(ReplicationError::Unavailable(problem)),
             }
         }
@@ -184,10 +186,12 @@ impl Shared {
             }
             match timeout_at(end, progress.changed()).await {
                 Ok(Ok(())) => {}
-                Ok(Err(_)) => return Err(ReplicationError::Unavailable("The node is stopping".into())),
+                Ok(Err(_)) => {
+                    return Err(ReplicationError::Unavailable("The node is stopping".into()));
+                }
                 Err(_) => {
-                    let text = last
-                        .unwrap_or_else(|| format!("Node '{node}' was not seen to in time"));
+                    let text =
+                        last.unwrap_or_else(|| format!("Node '{node}' was not seen to in time"));
                     return Err(ReplicationError::Unsettled(text));
                 }
             }
@@ -216,7 +220,8 @@ impl Progress {
             }
         }
         // Without a record it is not known whose those were that could not be removed.
-        let is_concerned = |table: &TableName| publish.is_none_or(|publish| publish.contains(table));
+        let is_concerned =
+            |table: &TableName| publish.is_none_or(|publish| publish.contains(table));
         match self.own.failed.iter().find(|(table, _)| is_concerned(table)) {
             Some((_, text)) if !matches!(settled, Settled::Pending) => Settled::No(text.clone()),
             _ => settled,

@@ -91,8 +91,11 @@ impl Remote {
             })
             .collect();
         let mut problem = self.clear(&due, end).await?;
-        let new: Durables =
-            due.iter().filter(|due| due.is_new).map(|d| (d.stream.clone(), d.durable.clone())).collect();
+        let new: Durables = due
+            .iter()
+            .filter(|due| due.is_new)
+            .map(|d| (d.stream.clone(), d.durable.clone()))
+            .collect();
         let written = self.store.remember_durables(&self.node, new.clone()).await;
         written.map_err(|error| self.store_failed(&error))?;
         self.remembered.extend(new);
@@ -200,9 +203,7 @@ impl Remote {
             JetStreamError::NotFound => "the node has no stream of this table".into(),
             error => error.to_string(),
         };
-        Failed::Step(format!(
-            "The durable consumer{of} on node '{node}' could not {what}: {error}"
-        ))
+        Failed::Step(format!("The durable consumer{of} on node '{node}' could not {what}: {error}"))
     }
 
     fn unreachable(&self, error: &JetStreamError) -> String {

@@ -200,9 +200,8 @@ impl Task {
 
     async fn read_records(&mut self) -> bool {
         let seen = *self.changes.borrow_and_update();
-        let revision = |(name, node): (&String, &Node)| {
-            Some((name.clone(), node.record.as_ref()?.revision))
-        };
+        let revision =
+            |(name, node): (&String, &Node)| Some((name.clone(), node.record.as_ref()?.revision));
         let known = self.nodes.iter().filter_map(revision).collect();
         let changes = match self.store.nodes_changed::<NodeRecord>(known).await {
             Ok(changes) => changes,

@@ -80,9 +80,8 @@ impl Wanted {
 /// database are nobody else's.
 pub(super) fn is_table(table: &TableName) -> bool {
     let is_token = |name: &str| {
-        let is_plain = |c: char| {
-            !c.is_whitespace() && !c.is_control() && !matches!(c, '.' | '*' | '>')
-        };
+        let is_plain =
+            |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '.' | '*' | '>');
         !name.is_empty() && name.chars().all(is_plain)
     };
     table.database != SYSTEM_DATABASE && is_token(&table.database) && is_token(&table.table)
@@ -142,7 +141,8 @@ mod tests {
 
     #[test]
     fn a_name_never_becomes_more_than_a_token() {
-        let bad = [("dev", "*"), ("dev", ">"), ("dev", "a.b"), ("dev", "a b"), ("", "a"), ("dev", "")];
+        let bad =
+            [("dev", "*"), ("dev", ">"), ("dev", "a.b"), ("dev", "a b"), ("", "a"), ("dev", "")];
         for (database, name) in bad.into_iter().chain([("system", "hdb_user")]) {
             let wanted = wanted(json!([
                 { "schema": database, "table": name, "publish": true, "subscribe": true },

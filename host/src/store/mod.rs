@@ -53,11 +53,7 @@ impl<E: Into<redb::Error>> From<E> for Error {
 
 impl Store {
     fn new(database: Database) -> Store {
-        Store {
-            database: Arc::new(database),
-            failed: Arc::default(),
-            node_changes: Arc::default(),
-        }
+        Store { database: Arc::new(database), failed: Arc::default(), node_changes: Arc::default() }
     }
 
     /// Whether it takes writes: none after its disk has failed, until it is opened again.

@@ -53,9 +53,8 @@ async fn making_tables() {
     let text = "Error::ExistsOtherwise(\"Table 'dev.dog' has another hash attribute\")";
     assert_eq!(other, Err(text.into()));
     let asked = granted.calls();
-    let denied_to = |table: &str| {
-        denied(&format!("The plugin is not granted to create the table '{table}'"))
-    };
+    let denied_to =
+        |table: &str| denied(&format!("The plugin is not granted to create the table '{table}'"));
     for table in ["prod.dog", "system.hdb_nodes", "dev.a b", "dev.*"] {
         assert_eq!(create(&granted, table, "id").await, denied_to(table));
     }

@@ -73,13 +73,13 @@ async fn the_own_leaf_may_die_at_any_time() {
     second.put("node-1", publishes(&names)).await;
     second.settle("node-1").await.unwrap();
     for round in 1..=4 {
-        let (some, server) = (&names[..round * 5], [
-            harper_host::nats::ServerKind::Leaf,
-            harper_host::nats::ServerKind::Hub,
-        ][round % 2]);
-        let both = some
-            .iter()
-            .map(|name| crate::subscription(name, true, true, json!({ "from": { "sequence": 0 } })));
+        let (some, server) = (
+            &names[..round * 5],
+            [harper_host::nats::ServerKind::Leaf, harper_host::nats::ServerKind::Hub][round % 2],
+        );
+        let both = some.iter().map(|name| {
+            crate::subscription(name, true, true, json!({ "from": { "sequence": 0 } }))
+        });
         first.put("node-2", both.collect()).await;
         let killed = pid(&first.servers.nats, server).unwrap();
         let raw = rustix::process::Pid::from_raw(killed.try_into().unwrap()).unwrap();
@@ -90,7 +90,8 @@ async fn the_own_leaf_may_die_at_any_time() {
         }
         eventually("its streams", async || {
             let context = first.servers.nats.jetstream("node-1-leaf");
-            let names = futures_util::TryStreamExt::try_collect::<Vec<String>>(context.stream_names());
+            let names =
+                futures_util::TryStreamExt::try_collect::<Vec<String>>(context.stream_names());
             names.await.is_ok_and(|names| names.len() == some.len())
         })
         .await

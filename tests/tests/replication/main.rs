@@ -130,7 +130,9 @@ struct Joined {
 async fn nodes(n: usize) -> Joined {
     let mut nodes = Vec::new();
     let cluster = Cluster::of(n).await.unwrap();
-    for (from, to) in cluster.nodes.iter().flat_map(|from| cluster.nodes.iter().map(move |to| (from, to))) {
+    for (from, to) in
+        cluster.nodes.iter().flat_map(|from| cluster.nodes.iter().map(move |to| (from, to)))
+    {
         let subject = format!("$JS.{}.API.INFO", names::domain(to.nats.node_name()));
         eventually("each leaf is reached from each", async || {
             let second = Duration::from_secs(1);
