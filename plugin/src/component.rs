@@ -17,7 +17,7 @@ mod bindings {
     wit_bindgen::generate!({ path: "../wit", world: "clustering" });
 }
 
-use bindings::exports::harper::plugin::{operations, peer};
+use bindings::exports::harper::plugin::{operations, peer, recovery};
 use bindings::harper::plugin::{clock, config, log, nats, node, tables};
 
 struct Component;
@@ -55,6 +55,13 @@ impl peer::Guest for Component {
     async fn answer(request: Vec<u8>) -> Vec<u8> {
         log_panics();
         crate::peer::answer(&Imports, &request).await
+    }
+}
+
+impl recovery::Guest for Component {
+    async fn recover() -> u32 {
+        log_panics();
+        0
     }
 }
 
@@ -218,6 +225,7 @@ fn tables_error(error: tables::Error) -> TablesError {
         tables::Error::Denied(text)
         | tables::Error::NotFound(text)
         | tables::Error::InvalidRequest(text)
+        | tables::Error::ExistsOtherwise(text)
         | tables::Error::Unavailable(text)
         | tables::Error::Other(text) => TablesError::Failed(text),
     }

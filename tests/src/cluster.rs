@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use harper_host::{
     BoxFuture, Extent, HostBuilder, JetStream, JetStreamError, Nats, NatsError, Node, NodeInfo,
-    Page, Ports, Row, ServerInfo, StreamInfo, SystemInfo, TableInfo, TableName, Tables,
-    TablesError,
+    Page, Ports, Replication, ReplicationError, Row, ServerInfo, StreamInfo, SystemInfo, TableInfo,
+    TableName, Tables, TablesError,
 };
 use serde_json::{Value, json};
 
@@ -89,6 +89,9 @@ pub struct Server {
     pub silent: bool,
 }
 
+/// Tables that were made, each with its attributes, of which the first is the key.
+type Created = BTreeMap<TableName, Vec<String>>;
+
 /// Revisions and values, by table and key.
 type Records = BTreeMap<(TableName, String), (u64, Value)>;
 
@@ -97,6 +100,7 @@ type Records = BTreeMap<(TableName, String), (u64, Value)>;
 pub struct FakeNode {
     cluster: Arc<Cluster>,
     records: Arc<Mutex<Records>>,
+    created: Arc<Mutex<Created>>,
     calls: Arc<Mutex<Vec<Value>>>,
 }
 
@@ -112,6 +116,7 @@ impl FakeNode {
         Self {
             cluster: Arc::new(cluster),
             records: Arc::new(Mutex::new(records)),
+            created: Arc::default(),
             calls: Arc::default(),
         }
     }
@@ -119,7 +124,7 @@ impl FakeNode {
     /// A host that is this node.
     pub fn give_to(&self, builder: HostBuilder) -> HostBuilder {
         let builder = builder.node(self.clone()).nats(self.clone());
-        builder.jetstream(self.clone()).tables(self.clone())
+        builder.jetstream(self.clone()).tables(self.clone()).replication(self.clone())
     }
 
     /// What was asked of the network, the streams and the tables so far: each with the name of the
@@ -147,11 +152,20 @@ impl FakeNode {
     }
 
     fn exists(&self, table: &TableName) -> Result<(), TablesError> {
-        let name = format!("{}.{}", table.database, table.table);
-        if name == "system.hdb_nodes" || self.cluster.tables.contains_key(&name) {
+        let name = name(table);
+        let system = ["system.hdb_nodes", "system.hdb_intents"];
+        if system.contains(&&*name) || self.attributes(table).is_some() {
             return Ok(());
         }
         Err(TablesError::NotFound(format!("Table '{name}' does not exist")))
+    }
+}
+
+impl FakeNode {
+    /// A table's attributes, of which the first is the key; none of one that is not there.
+    fn attributes(&self, table: &TableName) -> Option<Vec<String>> {
+        let created = lock(&self.created).get(table).cloned();
+        created.or_else(|| self.cluster.tables.get(&name(table)).cloned())
     }
 }
 
@@ -171,6 +185,7 @@ impl Node for FakeNode {
             clustering: !self.cluster.off,
             ports: Ports { clustering: Some(9932), operations_api: Some(9925) },
             uptime: Duration::from_secs(self.cluster.uptime),
+            boot: 1,
             system_info: SystemInfo {
                 hdb_version: "1.2.3".into(),
                 node_version: "0.0.0".into(),
@@ -363,17 +378,41 @@ impl Tables for FakeNode {
         })
     }
 
+    fn create(&self, table: TableInfo) -> BoxFuture<'_, Result<(), TablesError>> {
+        let TableInfo { name: table, hash_attribute, attributes } = table;
+        let arguments = json!({
+            "table": name(&table), "hash_attribute": hash_attribute, "attributes": attributes,
+        });
+        self.note("tables.create", arguments);
+        Box::pin(async move {
+            let mut all = self.attributes(&table).unwrap_or_else(|| vec![hash_attribute.clone()]);
+            if all.first() != Some(&hash_attribute) {
+                let text = format!("Table '{}' has another hash attribute", name(&table));
+                return Err(TablesError::ExistsOtherwise(text));
+            }
+            let missing = attributes.into_iter().filter(|one| !all.contains(one));
+            let missing: Vec<_> = missing.collect();
+            all.extend(missing);
+            lock(&self.created).insert(table, all);
+            Ok(())
+        })
+    }
+
     fn describe(&self) -> BoxFuture<'_, Result<Vec<TableInfo>, TablesError>> {
         self.note("tables.describe", json!({}));
-        let table = |(name, attributes): (&String, &Vec<String>)| {
+        let name = |name: &String| {
             let (database, table) = name.split_once('.').unwrap_or_default();
-            TableInfo {
-                name: TableName { database: database.into(), table: table.into() },
-                hash_attribute: attributes.first().cloned().unwrap_or_default(),
-                attributes: attributes.clone(),
-            }
+            TableName { database: database.into(), table: table.into() }
         };
-        let mut tables: Vec<_> = self.cluster.tables.iter().map(table).collect();
+        let mut all: Created =
+            self.cluster.tables.iter().map(|(at, list)| (name(at), list.clone())).collect();
+        all.extend(lock(&self.created).clone());
+        let table = |(name, attributes): (TableName, Vec<String>)| TableInfo {
+            name,
+            hash_attribute: attributes.first().cloned().unwrap_or_default(),
+            attributes,
+        };
+        let mut tables: Vec<_> = all.into_iter().map(table).collect();
         // A host that forgets to leave it out.
         tables.push(TableInfo {
             name: TableName { database: "system".into(), table: "hdb_user".into() },
@@ -381,6 +420,33 @@ impl Tables for FakeNode {
             attributes: vec!["username".into(), "password".into()],
         });
         Box::pin(std::future::ready(Ok(tables)))
+    }
+}
+
+impl Replication for FakeNode {
+    fn ensure_streams(
+        &self,
+        tables: Vec<TableName>,
+        _: Duration,
+    ) -> BoxFuture<'_, Result<(), ReplicationError>> {
+        let tables: Vec<_> = tables.iter().map(name).collect();
+        self.note("replication.ensure-streams", json!({ "tables": tables }));
+        Box::pin(async { self.replicates() })
+    }
+
+    fn settle(&self, node: String, _: Duration) -> BoxFuture<'_, Result<(), ReplicationError>> {
+        self.note("replication.settle", json!({ "node": node }));
+        Box::pin(async { self.replicates() })
+    }
+}
+
+impl FakeNode {
+    fn replicates(&self) -> Result<(), ReplicationError> {
+        match &self.cluster.unavailable {
+            _ if self.cluster.off => Err(ReplicationError::NotEnabled),
+            Some(why) => Err(ReplicationError::Unavailable(why.clone())),
+            None => Ok(()),
+        }
     }
 }
 

@@ -54,6 +54,7 @@ fn the_component_imports_and_exports_what_the_wit_says_and_no_wasi() {
             "harper:plugin/operations@0.1.0: async handle",
             "harper:plugin/operations@0.1.0: describe",
             "harper:plugin/peer@0.1.0: async answer",
+            "harper:plugin/recovery@0.1.0: async recover",
         ]
     );
 }
