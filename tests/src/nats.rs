@@ -238,7 +238,9 @@ pub fn runs(pid: u32) -> bool {
 pub fn pid(nats: &Nats, server: harper_host::nats::ServerKind) -> Option<u32> {
     match *nats.state(server).borrow() {
         harper_host::nats::ServerState::Up { pid } => Some(pid),
-        harper_host::nats::ServerState::Down => None,
+        harper_host::nats::ServerState::Silent { .. } | harper_host::nats::ServerState::Down => {
+            None
+        }
     }
 }
 
