@@ -25,9 +25,9 @@ const AGAIN: Duration = Duration::from_secs(60);
 const KINDS: usize = 256;
 /// What nats-server calls a loop.
 const LOOP: &str = "a leaf route leads to a node that is joined by hub routes already, be it through \
-                    other nodes: one of the two ways is refused, and tried again every 30 s. Take \
-                    that node out of 'clustering.leafServer.network.routes', or out of the hubs' \
-                    routes";
+                    other nodes: one of the two ways is refused for 30 s, again and again, and nodes \
+                    may be out of reach meanwhile. Take that node out of \
+                    'clustering.leafServer.network.routes', or out of the hubs' routes";
 const HIDDEN: &str = "********";
 
 /// What a server has said so far.

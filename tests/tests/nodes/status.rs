@@ -173,6 +173,14 @@ async fn what_is_wrong_here_is_not_said_of_others() {
     first.remember("node-2", dog()).await.unwrap();
     let status = async || first.send(json!({ "operation": "cluster_status" })).await;
     let network = async || first.send(json!({ "operation": "cluster_network" })).await;
+    let is_well = async || {
+        eventually("all is well", async || {
+            status().await.is_ok_and(|reply| of(&reply, "node-2")["status"] == "open")
+        })
+        .await
+        .unwrap();
+    };
+    is_well().await;
     for server in [ServerKind::Hub, ServerKind::Leaf] {
         let hung = pid(&first.servers.nats, server).unwrap();
         kill_process(Pid::from_raw(hung as i32).unwrap(), Signal::STOP).unwrap();
@@ -188,12 +196,7 @@ async fn what_is_wrong_here_is_not_said_of_others() {
         } else {
             assert_eq!(network.unwrap()["nodes"].as_array().unwrap().len(), 2);
         }
-        eventually("all is well again", async || {
-            let reply = first.send(json!({ "operation": "cluster_status" })).await;
-            reply.is_ok_and(|reply| of(&reply, "node-2")["status"] == "open")
-        })
-        .await
-        .unwrap();
+        is_well().await;
     }
     cluster.stop().await;
 }
