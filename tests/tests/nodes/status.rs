@@ -6,9 +6,8 @@ use async_nats::Client;
 use futures_util::StreamExt;
 use harper_host::ErrorKind;
 use harper_host::nats::{RequestError, ServerKind};
-use harper_tests::nats::{eventually, pid};
+use harper_tests::nats::{eventually, freeze, pid};
 use harper_tests::nodes::{Nodes, Wanted};
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -183,7 +182,7 @@ async fn what_is_wrong_here_is_not_said_of_others() {
     is_well().await;
     for server in [ServerKind::Hub, ServerKind::Leaf] {
         let hung = pid(&first.servers.nats, server).unwrap();
-        kill_process(Pid::from_raw(hung as i32).unwrap(), Signal::STOP).unwrap();
+        freeze(hung).await.unwrap();
         let started = Instant::now();
         let (status, network) = tokio::join!(status(), network());
         assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
