@@ -111,12 +111,18 @@ impl Host {
         std::iter::once(own).chain(of_servers).chain(of_replicator)
     }
 
-    /// A NATS server of this node's that should run and does not.
-    pub(crate) fn server_that_is_down(&self) -> Option<&'static str> {
-        use nats::ServerKind::{Hub, Leaf};
+    /// What is wrong with this node's NATS servers, which should run and answer.
+    pub(crate) fn trouble_with_servers(&self) -> Option<String> {
+        use nats::{ServerKind, ServerState};
         let servers = self.servers.as_ref()?;
-        let is_down = |kind| *servers.state(kind).borrow() == nats::ServerState::Down;
-        [Hub, Leaf].into_iter().find(|kind| is_down(*kind)).map(nats::ServerKind::name)
+        let trouble = |kind| match *servers.state(kind).borrow() {
+            ServerState::Up { .. } => None,
+            ServerState::Silent { .. } => {
+                Some(format!("this node's NATS {kind} server does not answer"))
+            }
+            ServerState::Down => Some(format!("this node's NATS {kind} server does not run")),
+        };
+        [ServerKind::Hub, ServerKind::Leaf].into_iter().find_map(trouble)
     }
 
     /// Whether the operation that `request` names may change anything; of one that there is not, no

@@ -68,6 +68,7 @@
 //! | `capabilities/` | what plugins may use, one file a WIT interface, each behind a grant |
 //! | `nats/` | the two NATS servers of a node in a cluster |
 //! | `live_routes.rs` | keeps their routes as the configuration has them |
+//! | `node_name.rs` | what this node may be called |
 //! | `peers.rs` | answers what other nodes ask |
 //! | `replication/` | keeps streams and durable consumers as the records of nodes say |
 //! | `recovery.rs` | has what operations have left finished or undone |
@@ -93,6 +94,7 @@ pub mod keys;
 pub mod live_routes;
 mod metrics;
 pub mod nats;
+mod node_name;
 pub mod operations;
 pub mod peers;
 mod pem;
@@ -114,6 +116,7 @@ pub use capabilities::{
 pub use describe::describe;
 pub use dispatch::{Caller, Error, ErrorKind, Origin, Reply, Role, Rows};
 pub use host::{BuildError, Host, HostBuilder};
+pub use node_name::NodeNameError;
 pub use runtime::{ComponentSource, Limits, LimitsError, LoadError, Operation};
 
 /// The clustering plugin, as a component that any host of `harper:plugin@0.1.0` can run.

@@ -38,6 +38,7 @@ pub(crate) use tables::NoTables;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use wasmtime::Result;
 use wasmtime::component::{HasSelf, Linker};
@@ -46,6 +47,10 @@ use crate::wit;
 
 /// What a capability that waits returns.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Whoever implements a capability that waits keeps the time it is given. It is left alone for this
+/// much longer, since what it says then is more than that time is up.
+pub(crate) const MARGIN: Duration = Duration::from_millis(50);
 
 /// One implementation of each capability.
 #[derive(Clone)]

@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 
 use crate::audit::AuditLog;
-use crate::capabilities::{BoxFuture, ConfigError, Grants, log::one_line};
+use crate::capabilities::{BoxFuture, ConfigError, Grants, SystemInfo, log::one_line};
 use crate::metrics::{Metrics, OfOperation};
 use crate::runtime::{
     Answerer, CallError, ComponentSource, Limits, LoadError, Operation, Plugin, Recoverer, Runtime,
@@ -157,7 +157,16 @@ impl Dispatch {
                 if outcome == "failed" {
                     tracing::error!("a request of another node was not answered: {error}");
                 }
-                let reply = json!({ "status": "error", "message": error.for_peer() });
+                let SystemInfo { hdb_version, node_version, platform } = self.runtime.system_info();
+                let reply = json!({
+                    "status": "error",
+                    "message": error.for_peer(),
+                    "system_info": {
+                        "hdb_version": hdb_version,
+                        "node_version": node_version,
+                        "platform": platform,
+                    },
+                });
                 (outcome, harper_wire::encode(&harper_wire::Value::from(reply)))
             }
         };

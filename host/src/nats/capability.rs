@@ -50,7 +50,9 @@ impl From<RequestError> for NatsError {
             RequestError::NoResponders => Self::NoResponders,
             RequestError::Timeout(_) => Self::Timeout,
             RequestError::TooLarge => Self::TooLarge(error.to_string()),
-            RequestError::Unavailable(_) => Self::Unavailable(error.to_string()),
+            RequestError::Unavailable(_) | RequestError::Silent(_) | RequestError::Other(_) => {
+                Self::Unavailable(error.to_string())
+            }
             RequestError::Subject => Self::Other(error.to_string()),
         }
     }
@@ -58,10 +60,8 @@ impl From<RequestError> for NatsError {
 
 impl From<ServersError> for NatsError {
     fn from(error: ServersError) -> Self {
-        match error {
-            ServersError::Unavailable => Self::Unavailable(error.to_string()),
-            ServersError::Timeout(_) => Self::Timeout,
-        }
+        // Whichever it is, it is this node's own server.
+        Self::Unavailable(error.to_string())
     }
 }
 
@@ -151,7 +151,9 @@ impl Nats {
                     JetStreamError::Unavailable("The domain's node cannot be reached".into())
                 }
                 RequestError::Timeout(_) => JetStreamError::Timeout,
-                RequestError::Unavailable(_) => JetStreamError::Unavailable(error.to_string()),
+                RequestError::Unavailable(_) | RequestError::Silent(_) | RequestError::Other(_) => {
+                    JetStreamError::Unavailable(error.to_string())
+                }
                 RequestError::TooLarge | RequestError::Subject => {
                     JetStreamError::Other(error.to_string())
                 }

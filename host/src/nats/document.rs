@@ -236,7 +236,10 @@ pub(super) fn text(
             }
         }
         ServerKind::Leaf => {
-            let store_dir = utf8(&config.streams)?;
+            let store_dir = utf8(&config.streams).map_err(|_| Error::Streams {
+                path: config.streams.clone(),
+                reason: "nats-server cannot be told this name".into(),
+            })?;
             jetstream = Some(JetStream { domain: config.leaf_name(), store_dir });
             let hub = Route {
                 host: reachable(config.hub_leafnodes.host).to_string(),

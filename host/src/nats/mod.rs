@@ -15,6 +15,7 @@
 //! | `output.rs` | what a server says: into our log, without passwords, and what follows from it |
 //! | `process.rs` | one running server |
 //! | `keeper.rs` | one server that is kept running |
+//! | `pulse.rs` | whether one that runs still answers |
 //! | `supervisor.rs` | both, in order |
 //! | `tls.rs` | how this host itself connects |
 //! | `client.rs` | requests |
@@ -35,6 +36,7 @@ mod network;
 mod output;
 mod process;
 mod program;
+mod pulse;
 mod route;
 mod spawn;
 mod state;

@@ -30,7 +30,7 @@ use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
 use wasmtime::{Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use crate::capabilities::{self, Capabilities};
+use crate::capabilities::{self, Capabilities, SystemInfo};
 use crate::metrics::Metrics;
 use cache::Cache;
 use call::State;
@@ -70,6 +70,11 @@ impl Runtime {
         let places = Arc::new(Semaphore::new(CONCURRENT_CALLS as usize));
         let cache = cache.map(Cache::new);
         Ok(Self { engine, linker, capabilities, metrics, places, ticker, cache })
+    }
+
+    /// What this node tells others that it runs.
+    pub(crate) fn system_info(&self) -> SystemInfo {
+        self.capabilities.node.info().system_info
     }
 }
 
