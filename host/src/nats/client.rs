@@ -148,6 +148,10 @@ impl Nats {
         jetstream::with_domain(self.client(), domain)
     }
 
+    pub(crate) fn is_connected(&self) -> bool {
+        self.0.data.connection_state() == Connection::Connected
+    }
+
     /// Sends a request as the cluster user, and returns the reply's payload.
     ///
     /// # Errors
@@ -171,7 +175,7 @@ impl Nats {
             return Err(error);
         }
         // It would wait for the connection until the deadline.
-        if self.0.data.connection_state() != Connection::Connected {
+        if !self.is_connected() {
             return Err(RequestError::Unavailable(ServerKind::Leaf));
         }
         let request = async_nats::Request::new().payload(payload).timeout(None);
