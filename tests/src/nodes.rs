@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use futures_util::future::{join_all, try_join_all};
 use harper_host::config::{self, ConfigFile};
+use harper_host::data::{Data, DataConfig};
 use harper_host::live_routes::{LiveRoutes, Routes};
 use harper_host::peers::Peers;
 use harper_host::recovery::Recovery;
@@ -56,6 +57,8 @@ impl ClusterNode {
         std::fs::write(&file, format!("clustering:\n  enabled: true\n  nodeName: {name}\n"))?;
         let file = ConfigFile::open(file)?;
         let store = Store::open(folder).await?;
+        let of_node = DataConfig { node_name: Some(name.into()), ..DataConfig::default() };
+        let data = Data::open(store.clone(), of_node).await?;
         let nats = servers.nats.clone();
         let (reconciler, replicator) =
             Reconciler::start(store.clone(), nats.clone(), wanted.streams).await?;
@@ -67,7 +70,8 @@ impl ClusterNode {
             .node(node)
             .servers(nats.clone())
             .replicator(replicator.clone())
-            .tables(store.clone())
+            .tables(data.clone())
+            .data(data)
             .build()
             .await?;
         let peers = Peers::answer(nats.client(), name, host.clone()).await?;
