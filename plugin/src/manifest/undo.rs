@@ -1,0 +1,180 @@
+//! Both nodes brought to the state before a change, or after it, from its intent.
+
+use std::collections::HashSet;
+
+use super::change::settle;
+use super::intent::{Direction, Intent, milliseconds};
+use super::merge::Edit;
+use super::request::{Cause, Change, Failure};
+use super::{ATTEMPTS, Errand, ROUNDS, UNDO, merge, plan, request};
+use crate::capabilities::{Capabilities, TablesError};
+use crate::nodes::{NodeRecord, Stored, Subscription};
+use crate::operation::Error;
+
+/// Whether there is time to see that the other node no longer works at an earlier request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// Somebody waits.
+    None,
+    /// The host calls again.
+    Some,
+}
+
+/// The operation that holds the intent undoes what it has begun. What it cannot tell the other
+/// node now is left to `recover`.
+pub async fn give_up<H: Capabilities>(
+    errand: &Errand<'_, H>,
+    cause: Cause,
+) -> Result<(), Error> {
+    Intent::alter(errand, |intent| {
+        intent.direction = Direction::Backward;
+        intent.at_large = cause.is_at_large();
+    })
+    .await?;
+    let Some(stored) = Intent::get(errand.host, errand.node).await? else { return Ok(()) };
+    let done = bring(errand, &stored.intent, cause.may_be_done(), Patience::Some).await;
+    if done.is_err() {
+        Intent::alter(errand, Intent::let_go).await?;
+    }
+    done.map(drop)
+}
+
+/// Brings what an intent describes to its end, and removes it. False if the other node could not be
+/// told, or may still do what it was told before: then it is left to the next one. The caller
+/// holds the intent.
+pub async fn resolve<H: Capabilities>(
+    errand: &Errand<'_, H>,
+    intent: &Intent,
+    patience: Patience,
+) -> Result<bool, Error> {
+    let done = bring(errand, intent, true, patience).await;
+    if done.is_err() {
+        // The next one may have more luck, and need not wait for the end of this one's time.
+        Intent::alter(errand, Intent::let_go).await?;
+    }
+    done
+}
+
+async fn bring<H: Capabilities>(
+    errand: &Errand<'_, H>,
+    intent: &Intent,
+    tell: bool,
+    patience: Patience,
+) -> Result<bool, Error> {
+    restore_here(errand).await?;
+    if patience == Patience::Some
+        && intent.told_at.is_some()
+        && !intent.is_quiet(&errand.host.info())
+    {
+        Intent::alter(errand, Intent::let_go).await?;
+        return Ok(false);
+    }
+    if tell && !restore_there(errand).await? {
+        Intent::alter(errand, Intent::let_go).await?;
+        return Ok(false);
+    }
+    if patience == Patience::Some && intent.at_large && intent.told_at.is_none() {
+        let now = milliseconds(errand.host.info().uptime);
+        Intent::alter(errand, |intent| {
+            intent.told_at = Some(now);
+            intent.let_go();
+        })
+        .await?;
+        return Ok(false);
+    }
+    if intent.direction == Direction::Forward {
+        plan::create(errand.host, &intent.tables).await?;
+        settle(errand).await;
+    }
+    Intent::end(errand).await?;
+    Ok(true)
+}
+
+/// Brings the record here to where the intent says.
+async fn restore_here<H: Capabilities>(errand: &Errand<'_, H>) -> Result<(), Error> {
+    let (host, node) = (errand.host, errand.node);
+    for _ in 0..ATTEMPTS {
+        // The record first: who changes it has entered that into the intent before.
+        let stored = NodeRecord::get(host, node).await?;
+        let Some(intent) = Intent::get(host, node).await? else { return Ok(()) };
+        let Intent { direction, before, after, .. } = intent.intent;
+        let current = stored.as_ref().map(|stored| &stored.record);
+        let wanted = match direction {
+            Direction::Backward => merge::undone(current, before.as_ref(), after.as_ref()),
+            Direction::Forward => after,
+        };
+        if current == wanted.as_ref() {
+            return Ok(());
+        }
+        let expected = stored.as_ref().map(|Stored { revision, .. }| &**revision);
+        match NodeRecord::store(host, node, wanted.as_ref(), expected).await {
+            Err(TablesError::Conflict) => {}
+            put => return Ok(put.map(drop)?),
+        }
+    }
+    Err(TablesError::Conflict.into())
+}
+
+/// Tells the other node what the record here is. False if it cannot be told.
+async fn restore_there<H: Capabilities>(errand: &Errand<'_, H>) -> Result<bool, Error> {
+    let (host, node) = (errand.host, errand.node);
+    for _ in 0..ROUNDS {
+        let stored = NodeRecord::get(host, node).await?;
+        let Some(intent) = Intent::get(host, node).await? else { return Ok(true) };
+        let record = stored.map(|stored| stored.record);
+        let (change, edits) = telling(&intent.intent, record.as_ref());
+        match request::tell(errand, &change, UNDO).await {
+            Ok(_) => {}
+            // It is there, and has nothing to undo, by its own account.
+            Err(Failure { cause: Cause::Refused, error }) => {
+                host.warn(&format!("What was begun is not undone: {}", error.text()));
+            }
+            Err(_) => return Ok(false),
+        }
+        let now = NodeRecord::get(host, node).await?.map(|stored| stored.record);
+        let is_same = match &now {
+            Some(now) => record.is_some() && merge::is_as(now, &edits),
+            None => record.is_none(),
+        };
+        if is_same {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What the other node is told, and what of the record here it says.
+fn telling(intent: &Intent, record: Option<&NodeRecord>) -> (Change, Vec<Edit>) {
+    let Some(record) = record else { return (Change::remove(), Vec::new()) };
+    let (before, after) = (intent.before.as_ref(), intent.after.as_ref());
+    let backward = intent.direction == Direction::Backward;
+    let mut keys = merge::touched(before, after);
+    if !backward {
+        // All of it: the other node may have had nothing of it yet.
+        let known: HashSet<_> = keys.iter().copied().collect();
+        let others = record.subscriptions.iter().map(Subscription::key);
+        keys.extend(others.filter(|key| !known.contains(key)));
+    }
+    let edits = merge::as_they_are(Some(record), &keys);
+    let told = edits.iter().map(|edit| {
+        let mut told = merge::told(edit);
+        let said = intent.told.iter().find(|said| {
+            ["schema", "table"].iter().all(|key| said.get(*key) == told.get(*key))
+        });
+        // What the record here does not have: the table, and since when the other one wants it.
+        for key in ["hash_attribute", "attributes", "start_time"] {
+            if let Some(value) = said.and_then(|said| said.get(key)) {
+                told[key] = value.clone();
+            }
+        }
+        told
+    });
+    let change = Change {
+        subscriptions: Some(told.collect()),
+        replace: !backward,
+        resume: backward,
+        is_new: false,
+    };
+    (change, edits)
+}
+
