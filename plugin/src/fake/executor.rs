@@ -123,32 +123,30 @@ impl Executor {
 
     /// Runs all tasks until none is left, or none has anything to wait for.
     pub(crate) fn run(&self) {
-        loop {
-            let task = {
-                let mut tasks = self.tasks.borrow_mut();
-                tasks.retain(|task| !task.life.is_ended.get() && self.now() < task.life.end);
-                let ready: Vec<_> = (0..tasks.len())
-                    .filter(|i| tasks[*i].ready.0.load(Ordering::Relaxed))
-                    .collect();
-                if ready.is_empty() {
-                    None
-                } else {
-                    let chosen = ready[self.random(ready.len() as u64) as usize];
-                    Some(tasks.swap_remove(chosen))
-                }
-            };
-            let Some(mut task) = task else {
-                if self.tasks.borrow().is_empty() || !self.jump() {
-                    return;
-                }
-                continue;
-            };
-            task.ready.0.store(false, Ordering::Relaxed);
-            let waker = Waker::from(task.ready.clone());
-            if task.future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
-                self.tasks.borrow_mut().push(task);
-            }
+        while self.run_a_step() {}
+    }
+
+    /// Runs one task until it waits, or goes on to the next moment. False when nothing is left to do.
+    pub(crate) fn run_a_step(&self) -> bool {
+        let task = {
+            let mut tasks = self.tasks.borrow_mut();
+            tasks.retain(|task| !task.life.is_ended.get() && self.now() < task.life.end);
+            let is_ready = |i: &usize| tasks[*i].ready.0.load(Ordering::Relaxed);
+            let ready: Vec<_> = (0..tasks.len()).filter(is_ready).collect();
+            (!ready.is_empty()).then(|| {
+                let chosen = ready[self.random(ready.len() as u64) as usize];
+                tasks.swap_remove(chosen)
+            })
+        };
+        let Some(mut task) = task else {
+            return !self.tasks.borrow().is_empty() && self.jump();
+        };
+        task.ready.0.store(false, Ordering::Relaxed);
+        let waker = Waker::from(task.ready.clone());
+        if task.future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+            self.tasks.borrow_mut().push(task);
         }
+        true
     }
 
     /// Goes to the next moment at which something happens, if there is one.

@@ -209,6 +209,22 @@ impl World {
         });
     }
 
+    /// Runs one task until it waits.
+    pub(crate) fn run_a_step(&self) {
+        assert!(self.0.executor.run_a_step(), "nothing happens any more");
+    }
+
+    /// Runs what has begun for a while, or not at all.
+    pub(crate) fn run_some(&self) {
+        for _ in 0..self.random(30) {
+            self.0.executor.run_a_step();
+        }
+    }
+
+    pub(crate) fn random(&self, below: u64) -> u64 {
+        self.0.executor.random(below)
+    }
+
     /// Has all nodes recover until nothing is left, as their hosts do: every 5 s.
     pub(crate) fn recover(&self) {
         self.set_fault(None);
@@ -372,7 +388,10 @@ impl Host {
         self.call.steps.set(step);
         match self.call.cut {
             Some(Cut::Call(at)) if at == step => self.life.is_ended.set(true),
-            Some(Cut::Host(at)) if at == step => self.world.kill(&self.node),
+            Some(Cut::Host(at)) if at == step => {
+                self.world.kill(&self.node);
+                self.life.is_ended.set(true);
+            }
             _ => return,
         }
         pending::<()>().await;

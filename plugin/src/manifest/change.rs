@@ -1,5 +1,6 @@
 //! Subscriptions added to a record or changed in it, on both nodes.
 
+use futures_util::future::join;
 use serde_json::{Value, json};
 
 use super::intent::{Direction, Intent, under_way, wait_for_others};
@@ -188,7 +189,7 @@ async fn look<H: Capabilities>(
     wanted: &[Wanted],
 ) -> Result<Survey, Error> {
     let there = request::describe(errand, REACH);
-    let (there, here) = futures_util::join!(there, plan::here(errand.host));
+    let (there, here) = join(there, plan::here(errand.host)).await;
     let (description, system_info) = there.map_err(|failure| failure.error)?;
     let there: Tables = plan::there(&description, wanted.iter());
     Ok(Survey { plan: Plan::new(wanted, &here?, &there, errand.node)?, system_info })

@@ -169,7 +169,7 @@ impl Intent {
     /// Removes the intent for a node that the caller holds.
     pub async fn end<H: Capabilities>(errand: &Errand<'_, H>) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
-            let Some(row) = errand.host.get(DATABASE, TABLE, errand.node).await? else {
+            let Some(row) = Tables::get(errand.host, DATABASE, TABLE, errand.node).await? else {
                 return Ok(());
             };
             match errand.host.delete(DATABASE, TABLE, errand.node, &row.revision).await {

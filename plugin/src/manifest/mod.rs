@@ -34,6 +34,9 @@ pub mod replace;
 pub mod request;
 pub mod undo;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use crate::ask::NOT_ENABLED;
@@ -87,8 +90,11 @@ pub struct Errand<'a, H> {
 
 impl<'a, H: Capabilities> Errand<'a, H> {
     /// The same with another node.
-    pub fn with(&self, node: &'a str) -> Self {
-        Self { node, ..*self }
+    pub fn with<'b>(&self, node: &'b str) -> Errand<'b, H>
+    where
+        'a: 'b,
+    {
+        Errand { node, ..*self }
     }
 
     /// Waits a little, for a time that differs between nodes and calls.

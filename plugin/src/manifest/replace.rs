@@ -56,6 +56,20 @@ struct Step {
     left: Option<StoredIntent>,
 }
 
+impl Step {
+    /// Stores the intent.
+    async fn intent<H: Capabilities>(&self, errand: &Errand<'_, H>) -> Result<String, TablesError> {
+        let after = self.new.as_ref().map(|new| new.record.clone());
+        let errand = errand.with(&self.node);
+        let mut intent = Intent::new(&errand, Direction::Forward, self.before.clone(), after);
+        if let Some(New { plan, .. }) = &self.new {
+            intent.told = plan.told();
+            intent.tables = plan.missing();
+        }
+        intent.put(errand.host, self.left.as_ref().map(|left| &*left.revision)).await
+    }
+}
+
 /// A record that is replaced.
 struct New {
     at: usize,
@@ -130,26 +144,19 @@ async fn reach<H: Capabilities>(
     errand: &Errand<'_, H>,
     connections: &[Connection],
 ) -> Result<Vec<Result<Reached, Error>>, Error> {
-    let here = plan::here(errand.host).await?;
-    let look = |connection: &Connection| {
-        let errand = Errand { node: &connection.node, ..*errand };
-        let (here, wanted) = (&here, connection.wanted.clone());
-        let node = connection.node.clone();
-        async move {
-            let errand = Errand { node: &node, ..errand };
-            match request::describe(&errand, REACH).await {
-                Ok((description, system_info)) => {
-                    let there: Tables = plan::there(&description, wanted.iter());
-                    let plan = Plan::new(&wanted, here, &there, &node)?;
-                    Ok(Ok(Reached { plan, system_info }))
-                }
-                Err(Failure { error, .. }) => Ok(Err(error)),
+    let here = &plan::here(errand.host).await?;
+    let looks = connections.iter().map(|Connection { node, wanted }| async move {
+        match request::describe(&errand.with(node), REACH).await {
+            Ok((description, system_info)) => {
+                let there: Tables = plan::there(&description, wanted.iter());
+                let plan = Plan::new(wanted, here, &there, node)?;
+                Ok(Ok(Reached { plan, system_info }))
             }
+            Err(Failure { error, .. }) => Ok(Err(error)),
         }
-    };
-    let looks: Vec<_> = connections.iter().map(look).collect();
-    // A node whose table has another key fails all.
+    });
     let looks: Vec<Result<_, Error>> = stream::iter(looks).buffered(AT_ONCE).collect().await;
+    // A node whose table has another key fails all.
     looks.into_iter().collect()
 }
 
@@ -237,28 +244,11 @@ async fn prepare<H: Capabilities>(
 /// has changed its record since it was read.
 async fn begin<H: Capabilities>(errand: &Errand<'_, H>, steps: &[Step]) -> Result<bool, Error> {
     let host = errand.host;
-    let store = |step| async move {
-        let Step { node, new, before, left, .. } = step;
-        let errand: Errand<'_, H> = errand.with(node);
-        let after = new.as_ref().map(|new| new.record.clone());
-        let mut intent = Intent::new(&errand, Direction::Forward, before.clone(), after);
-        if let Some(New { plan, .. }) = new {
-            intent.told = plan.told();
-            intent.tables = plan.missing();
-        }
-        intent.put(host, left.as_ref().map(|left| &*left.revision)).await
-    };
-    let stored = join_all(steps.iter().map(store)).await;
-    let is_current = |step: &Step| {
-        let (node, revision) = (step.node.clone(), step.revision.clone());
-        async move {
-            let now = NodeRecord::get(host, &node).await?;
-            Ok::<_, Error>(now.map(|now| now.revision) == revision)
-        }
-    };
+    let stored = join_all(steps.iter().map(|step| step.intent(errand))).await;
+    let now = join_all(steps.iter().map(|step| NodeRecord::get(host, &step.node))).await;
     let mut current = true;
-    for is_so in join_all(steps.iter().map(is_current)).await {
-        current &= is_so.unwrap_or(false);
+    for (step, now) in steps.iter().zip(now) {
+        current &= now.is_ok_and(|now| now.map(|now| now.revision) == step.revision);
     }
     if current && stored.iter().all(Result::is_ok) {
         return Ok(true);
