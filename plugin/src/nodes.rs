@@ -39,11 +39,26 @@ pub struct Subscription {
     pub publish: bool,
     /// Whether remote transactions come to the local one.
     pub subscribe: bool,
-    /// From when on they come: an ISO 8601 time. Stays when `subscribe` is switched off, as `from`
-    /// does, so that an undone change goes on where it was.
+    /// From when on they come: an ISO 8601 time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<String>,
     /// After what they come, without a `start_time`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Start>,
+    /// Since when they came before another node changed that, in case it undoes its change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub was: Option<Was>,
+}
+
+/// The start of a subscription before a change of another node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Was {
+    /// What that node calls the change.
+    pub change: String,
+    /// As [`Subscription::start_time`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<String>,
+    /// As [`Subscription::from`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Start>,
 }
@@ -192,6 +207,7 @@ impl Subscription {
             subscribe: flag("subscribe")?,
             start_time: text("start_time"),
             from: object.get("from").and_then(start),
+            was: object.get("was").and_then(|was| Was::deserialize(was).ok()),
         })
     }
 }

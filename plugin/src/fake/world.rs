@@ -277,15 +277,11 @@ impl World {
                     if one["subscribe"] == true {
                         durables.insert(format!("{table} of {node}"));
                     }
-                    // When a stream was made is another time in each run; and a start that does
-                    // not count says nothing.
+                    // When a stream was made is another time in each run.
                     if let Some(from) = one.get_mut("from") {
                         from.as_object_mut().unwrap().remove("created");
                     }
-                    if one["subscribe"] == false {
-                        one.as_object_mut().unwrap().remove("from");
-                        one.as_object_mut().unwrap().remove("start_time");
-                    }
+                    one.as_object_mut().unwrap().remove("was");
                 }
                 let list = record["subscriptions"].as_array_mut().unwrap();
                 list.sort_by_key(|one| one["table"].to_string());

@@ -4,7 +4,7 @@ use futures_util::future::join;
 use serde_json::{Value, json};
 
 use super::intent::{Direction, Intent, under_way, wait_for_others};
-use super::merge::{Edit, Resume};
+use super::merge::{Edit, Origin};
 use super::plan::{Plan, Tables};
 use super::request::{Change, Failure};
 use super::{
@@ -112,11 +112,11 @@ pub async fn change<H: Capabilities>(
         }
 
         let edits = plan.edits();
-        let needed = merge::needed(before, &edits, Resume::Now);
+        let needed = merge::needed(before, &edits, Origin::Here);
         let starts = plan::prepare(errand, &plan.published(), &needed).await?;
         let after = NodeRecord {
             name: errand.node.into(),
-            subscriptions: merge::edited(before, &edits, &starts, Resume::Now),
+            subscriptions: merge::edited(before, &edits, &starts, Origin::Here),
             system_info: system_info.clone(),
         };
         let intent = Intent::new(errand, Direction::Backward, before.cloned(), Some(after.clone()));
@@ -138,6 +138,7 @@ pub async fn change<H: Capabilities>(
         let first = Change {
             subscriptions: Some(plan.told()),
             is_new: before.is_none(),
+            name: intent.change,
             ..Change::default()
         };
         let keys: Vec<_> = edits.iter().map(Edit::key).collect();
@@ -203,7 +204,7 @@ async fn both<H: Capabilities>(
     plan: &Plan,
 ) -> Result<(), Failure> {
     request::tell(errand, &first, TELL).await?;
-    agree(errand, written, false).await?;
+    agree(errand, &first, written).await?;
     plan::create(errand.host, &plan.missing()).await.map_err(Failure::done)?;
     settle(errand).await;
     // The state is the one after; if the intent stayed, it would be undone.
@@ -215,8 +216,8 @@ async fn both<H: Capabilities>(
 /// it has `written`, the other takes what it was told.
 pub(super) async fn agree<H: Capabilities>(
     errand: &Errand<'_, H>,
+    first: &Change,
     mut written: Vec<Edit>,
-    replace: bool,
 ) -> Result<(), Failure> {
     let (host, node) = (errand.host, errand.node);
     for _ in 0..ROUNDS {
@@ -225,7 +226,7 @@ pub(super) async fn agree<H: Capabilities>(
             let text = format!("Node '{node}' was removed by an operation of its own meanwhile");
             return Err(Failure::done(Error::Conflict(text)));
         };
-        if replace {
+        if first.replace {
             written = merge::replacing(Some(&record), written);
         }
         if merge::is_as(&record, &written) {
@@ -233,7 +234,7 @@ pub(super) async fn agree<H: Capabilities>(
         }
         if errand.own < node {
             let subscriptions =
-                merge::edited(Some(&record), &written, &merge::Starts::new(), Resume::Old);
+                merge::edited(Some(&record), &written, &merge::Starts::new(), Origin::Here);
             let again = NodeRecord { subscriptions, ..record };
             match NodeRecord::store(host, node, Some(&again), Some(&revision)).await {
                 Err(TablesError::Conflict) => continue,
@@ -245,8 +246,8 @@ pub(super) async fn agree<H: Capabilities>(
         }
         let change = Change {
             subscriptions: Some(written.iter().map(merge::told).collect()),
-            replace,
-            ..Change::default()
+            is_new: false,
+            ..first.clone()
         };
         request::tell(errand, &change, TELL).await?;
     }

@@ -24,6 +24,13 @@ pub struct Intent {
     pub node: String,
     /// The operation.
     pub operation: String,
+    /// What the other node knows the change by.
+    #[serde(default)]
+    pub change: String,
+    /// The change that this one is a part of, of many nodes. Without the intent of that name for this
+    /// node itself, which is stored when those of all nodes are, nothing has been done yet.
+    #[serde(default)]
+    pub part_of: Option<String>,
     /// The run of the host in which somebody works at this.
     pub boot: u64,
     /// Until this uptime of that run, in milliseconds.
@@ -81,6 +88,8 @@ impl Intent {
         let mut intent = Self {
             node: errand.node.into(),
             operation: errand.operation.into(),
+            change: errand.change(),
+            part_of: None,
             boot: 0,
             until: 0,
             direction,
@@ -179,6 +188,19 @@ impl Intent {
         }
         Err(TablesError::Conflict.into())
     }
+}
+
+/// The change of many nodes that is called `change` has begun: its parts are on their own now.
+pub async fn release_parts<H: Capabilities>(
+    errand: &Errand<'_, H>,
+    change: &str,
+) -> Result<(), Error> {
+    for StoredIntent { intent, .. } in Intent::all(errand.host).await? {
+        if intent.part_of.as_deref() == Some(change) {
+            Intent::alter(&errand.with(&intent.node), |part| part.part_of = None).await?;
+        }
+    }
+    Intent::end(&errand.with(errand.own)).await
 }
 
 impl StoredIntent {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use crate::nodes::{NodeRecord, Start, Subscription, TableKey};
+use crate::nodes::{NodeRecord, Start, Subscription, TableKey, Was};
 use crate::subscriptions::Wanted;
 
 /// Places in the streams of the other node, by table.
@@ -32,25 +32,30 @@ impl Edit {
     }
 }
 
-/// Whether a subscription that is switched on begins where it was when it was switched off.
+/// Whose change it is, and so where a subscription begins that is switched on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Resume {
-    /// It does: an undone change must not leave out what came meanwhile.
-    Old,
-    /// It does not, but now.
-    Now,
+pub enum Origin<'a> {
+    /// This node's own: now.
+    Here,
+    /// Another node's, by the name that it has for it: now, and where it began before is kept.
+    There(Option<&'a str>),
+    /// Another node's, who undoes the change of that name: where it began before that. What came
+    /// meanwhile must not be left out.
+    Undo(Option<&'a str>),
 }
 
 /// The tables for which a place in the other node's stream has to be known.
 pub fn needed<'a>(
     before: Option<&NodeRecord>,
     edits: &'a [Edit],
-    resume: Resume,
+    origin: Origin<'_>,
 ) -> Vec<TableKey<'a>> {
     let present = index(before);
     let is_needed = |wanted: &&Wanted| {
-        let is_known = present.get(&wanted.key()).is_some_and(|present| goes_on(present, resume));
-        wanted.subscribe && wanted.start_time.is_none() && !is_known
+        let present = present.get(&wanted.key()).copied();
+        wanted.subscribe
+            && wanted.start_time.is_none()
+            && known_start(present, origin).is_none()
     };
     let wanted = edits.iter().filter_map(|edit| match edit {
         Edit::Want(wanted) => Some(wanted),
@@ -59,9 +64,19 @@ pub fn needed<'a>(
     wanted.filter(is_needed).map(Wanted::key).collect()
 }
 
-fn goes_on(present: &Subscription, resume: Resume) -> bool {
-    let has_start = present.from.is_some() || present.start_time.is_some();
-    present.subscribe || (resume == Resume::Old && has_start)
+/// Where a subscription begins.
+type Beginning = (Option<String>, Option<Start>);
+
+/// Where a subscription begins for which nothing is said of that: where it does, or did before what
+/// is undone.
+fn known_start(present: Option<&Subscription>, origin: Origin<'_>) -> Option<Beginning> {
+    let present = present?;
+    if let (Origin::Undo(Some(change)), Some(was)) = (origin, &present.was)
+        && was.change == change
+    {
+        return Some((was.start_time.clone(), was.from.clone()));
+    }
+    present.subscribe.then(|| (present.start_time.clone(), present.from.clone()))
 }
 
 /// The subscriptions of a record after edits; those that no edit names stay as they are.
@@ -69,7 +84,7 @@ pub fn edited(
     before: Option<&NodeRecord>,
     edits: &[Edit],
     starts: &Starts,
-    resume: Resume,
+    origin: Origin<'_>,
 ) -> Vec<Subscription> {
     let by_key: HashMap<_, _> = edits.iter().map(|edit| (edit.key(), edit)).collect();
     let present = before.map(|record| &*record.subscriptions).unwrap_or_default();
@@ -77,12 +92,12 @@ pub fn edited(
     for one in present {
         match by_key.get(&one.key()) {
             None => subscriptions.push(one.clone()),
-            Some(edit) => subscriptions.extend(after(Some(one), edit, starts, resume)),
+            Some(edit) => subscriptions.extend(after(Some(one), edit, starts, origin)),
         }
     }
     let known = index(before);
     let new = edits.iter().filter(|edit| !known.contains_key(&edit.key()));
-    subscriptions.extend(new.filter_map(|edit| after(None, edit, starts, resume)));
+    subscriptions.extend(new.filter_map(|edit| after(None, edit, starts, origin)));
     subscriptions
 }
 
@@ -90,23 +105,32 @@ fn after(
     present: Option<&Subscription>,
     edit: &Edit,
     starts: &Starts,
-    resume: Resume,
+    origin: Origin<'_>,
 ) -> Option<Subscription> {
     let wanted = match edit {
         Edit::Want(wanted) => wanted,
         Edit::Put(subscription) => return Some(subscription.clone()),
         Edit::Drop(..) => return None,
     };
-    let (start_time, from) = match (wanted.subscribe, &wanted.start_time, present) {
-        (true, Some(time), _) => (Some(time.clone()), None),
-        (true, None, Some(present)) if goes_on(present, resume) => {
-            (present.start_time.clone(), present.from.clone())
-        }
-        (true, None, _) => {
+    let (start_time, from) = match (wanted.subscribe, &wanted.start_time) {
+        (true, Some(time)) => (Some(time.clone()), None),
+        (true, None) => known_start(present, origin).unwrap_or_else(|| {
             (None, starts.get(&(wanted.schema.clone(), wanted.table.clone())).cloned())
-        }
-        (false, _, Some(present)) => (present.start_time.clone(), present.from.clone()),
-        (false, _, None) => (None, None),
+        }),
+        (false, _) => (None, None),
+    };
+    let was = match (origin, present) {
+        (Origin::There(Some(change)), Some(present)) => match &present.was {
+            // The same change, said again.
+            Some(was) if was.change == change => Some(was.clone()),
+            _ if (&present.start_time, &present.from) == (&start_time, &from) => None,
+            _ => Some(Was {
+                change: change.to_owned(),
+                start_time: present.start_time.clone(),
+                from: present.from.clone(),
+            }),
+        },
+        _ => None,
     };
     Some(Subscription {
         schema: wanted.schema.clone(),
@@ -115,6 +139,7 @@ fn after(
         subscribe: wanted.subscribe,
         start_time,
         from,
+        was,
     })
 }
 
@@ -160,7 +185,7 @@ pub fn undone(
             None => Edit::Drop(key.0.into(), key.1.into()),
         })
         .collect();
-    let subscriptions = edited(Some(current), &edits, &Starts::new(), Resume::Old);
+    let subscriptions = edited(Some(current), &edits, &Starts::new(), Origin::Here);
     match before {
         None if subscriptions.is_empty() => None,
         None => Some(NodeRecord { subscriptions, ..current.clone() }),

@@ -97,6 +97,11 @@ impl<'a, H: Capabilities> Errand<'a, H> {
         Errand { node, ..*self }
     }
 
+    /// A name for a change: no other of this node has had it.
+    fn change(&self) -> String {
+        format!("{:x}-{:x}", self.this.boot, self.this.uptime.as_nanos() ^ u128::from(self.host.monotonic()))
+    }
+
     /// Waits a little, for a time that differs between nodes and calls.
     async fn pause(&self) {
         let chance = self.host.monotonic().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56;

@@ -6,8 +6,10 @@ use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 
 use super::change::{agree, give_up, settle};
-use super::intent::{Direction, Intent, StoredIntent, under_way, wait_for_others};
-use super::merge::{Edit, Resume, Starts};
+use super::intent::{
+    Direction, Intent, StoredIntent, release_parts, under_way, wait_for_others,
+};
+use super::merge::{Edit, Origin, Starts};
 use super::plan::{Plan, Tables};
 use super::remove::remove_unnamed;
 use super::request::{Change, Failure};
@@ -49,6 +51,8 @@ struct Reached {
 /// What is to be done with one node.
 struct Step {
     node: String,
+    /// What the change is called.
+    change: String,
     /// None for a node that is removed.
     new: Option<New>,
     before: Option<NodeRecord>,
@@ -58,10 +62,16 @@ struct Step {
 
 impl Step {
     /// Stores the intent.
-    async fn intent<H: Capabilities>(&self, errand: &Errand<'_, H>) -> Result<String, TablesError> {
+    async fn intent<H: Capabilities>(
+        &self,
+        errand: &Errand<'_, H>,
+        whole: &str,
+    ) -> Result<String, TablesError> {
         let after = self.new.as_ref().map(|new| new.record.clone());
         let errand = errand.with(&self.node);
         let mut intent = Intent::new(&errand, Direction::Forward, self.before.clone(), after);
+        intent.change.clone_from(&self.change);
+        intent.part_of = Some(whole.into());
         if let Some(New { plan, .. }) = &self.new {
             intent.told = plan.told();
             intent.tables = plan.missing();
@@ -102,8 +112,11 @@ pub async fn replace<H: Capabilities>(
         if errand.time.is_over(errand.host) {
             break;
         }
+        // There is one such operation at a time.
+        wait_for_others(&errand.with(errand.own)).await?;
         let steps = prepare(errand, connections, &reached).await?;
-        if !begin(errand, &steps).await? {
+        let whole = errand.change();
+        if !begin(errand, &steps, &whole).await? {
             errand.pause().await;
             continue;
         }
@@ -127,6 +140,7 @@ pub async fn replace<H: Capabilities>(
                 )),
             }
         }
+        release_parts(errand, &whole).await?;
         return Ok(results);
     }
     Err(under_way(&connections.iter().map(|one| &*one.node).collect::<Vec<_>>().join("', '")))
@@ -191,11 +205,13 @@ async fn prepare<H: Capabilities>(
             .map(|stored| (stored.record.clone(), stored.revision.clone()))
             .unzip();
         let new = Some(New { at, record, plan: plan.clone() });
-        steps.push(Step { node: connection.node.clone(), new, before, revision, left: None });
+        let (node, change) = (connection.node.clone(), errand.change());
+        steps.push(Step { node, change, new, before, revision, left: None });
     }
     let unnamed = present.into_iter().filter(|(node, _)| !named.contains(&**node));
     steps.extend(unnamed.map(|(node, Stored { record, revision })| Step {
         node,
+        change: errand.change(),
         new: None,
         before: Some(record),
         revision: Some(revision),
@@ -220,13 +236,13 @@ async fn prepare<H: Capabilities>(
         let errand = errand.with(node);
         let left = wait_for_others(&errand).await?;
         let edits = edits.as_deref().unwrap_or_default();
-        let needed = merge::needed(before.as_ref(), edits, Resume::Now);
+        let needed = merge::needed(before.as_ref(), edits, Origin::Here);
         let starts = if needed.is_empty() {
             Starts::new()
         } else {
             plan::starts(&errand, &needed, REACH).await?
         };
-        let after = merge::edited(before.as_ref(), edits, &starts, Resume::Now);
+        let after = merge::edited(before.as_ref(), edits, &starts, Origin::Here);
         Ok::<_, Error>((left, after))
     });
     let found: Vec<_> = stream::iter(starts).buffered(AT_ONCE).collect().await;
@@ -242,18 +258,28 @@ async fn prepare<H: Capabilities>(
 
 /// Stores all intents, or none: false when another operation is under way on one of the nodes, or
 /// has changed its record since it was read.
-async fn begin<H: Capabilities>(errand: &Errand<'_, H>, steps: &[Step]) -> Result<bool, Error> {
+async fn begin<H: Capabilities>(
+    errand: &Errand<'_, H>,
+    steps: &[Step],
+    whole: &str,
+) -> Result<bool, Error> {
     let host = errand.host;
-    let stored = join_all(steps.iter().map(|step| step.intent(errand))).await;
+    let stored = join_all(steps.iter().map(|step| step.intent(errand, whole))).await;
     let now = join_all(steps.iter().map(|step| NodeRecord::get(host, &step.node))).await;
     let mut current = true;
     for (step, now) in steps.iter().zip(now) {
         current &= now.is_ok_and(|now| now.map(|now| now.revision) == step.revision);
     }
-    if current && stored.iter().all(Result::is_ok) {
-        return Ok(true);
-    }
     let mut failed = None;
+    if current && stored.iter().all(Result::is_ok) {
+        let mut intent = Intent::new(&errand.with(errand.own), Direction::Forward, None, None);
+        intent.change = whole.into();
+        match intent.put(host, None).await {
+            Ok(_) => return Ok(true),
+            Err(TablesError::Conflict) => {}
+            Err(error) => failed = Some(error),
+        }
+    }
     for (step, stored) in steps.iter().zip(stored) {
         match stored {
             Ok(_) => Intent::end(&errand.with(&step.node)).await?,
@@ -308,10 +334,11 @@ async fn replace_one<H: Capabilities>(
         subscriptions: Some(told),
         is_new: step.before.is_none(),
         replace: true,
+        name: step.change.clone(),
         ..Change::default()
     };
     request::tell(errand, &change, TELL).await?;
-    agree(errand, written, true).await?;
+    agree(errand, &change, written).await?;
     plan::create(host, &new.plan.missing()).await.map_err(Failure::done)?;
     settle(errand).await;
     Intent::end(errand).await.map_err(Failure::done)

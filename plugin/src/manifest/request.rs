@@ -25,9 +25,10 @@ pub struct Change {
     pub is_new: bool,
     /// Whether those that are not named are to be gone. Harper's nodes do not know this.
     pub replace: bool,
-    /// Whether this undoes a change: what is switched on again begins where it was. Harper's nodes
-    /// do not know this either.
-    pub resume: bool,
+    /// What this is called. Harper's nodes do not know this either.
+    pub name: String,
+    /// Whether it undoes what is called so: what is switched on again begins where it was. Nor this.
+    pub undo: bool,
 }
 
 impl Change {
@@ -132,7 +133,10 @@ pub async fn tell<H: Capabilities>(
     if let Some(subscriptions) = &change.subscriptions {
         more.insert("subscriptions".into(), subscriptions.clone().into());
     }
-    for (key, is_so) in [("replace", change.replace), ("resume", change.resume)] {
+    if change.subscriptions.is_some() {
+        more.insert("change".into(), change.name.as_str().into());
+    }
+    for (key, is_so) in [("replace", change.replace), ("undo", change.undo)] {
         if is_so {
             more.insert(key.into(), true.into());
         }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::change::settle;
-use super::intent::{Direction, Intent, milliseconds};
+use super::intent::{Direction, Intent, milliseconds, release_parts};
 use super::merge::Edit;
 use super::request::{Cause, Change, Failure};
 use super::{ATTEMPTS, Errand, ROUNDS, UNDO, merge, plan, request};
@@ -28,6 +28,7 @@ pub async fn give_up<H: Capabilities>(
 ) -> Result<(), Error> {
     Intent::alter(errand, |intent| {
         intent.direction = Direction::Backward;
+        intent.part_of = None;
         intent.at_large = cause.is_at_large();
     })
     .await?;
@@ -47,6 +48,18 @@ pub async fn resolve<H: Capabilities>(
     intent: &Intent,
     patience: Patience,
 ) -> Result<bool, Error> {
+    if errand.node == errand.own {
+        release_parts(errand, &intent.change).await?;
+        return Ok(true);
+    }
+    if let Some(whole) = &intent.part_of {
+        let begun = Intent::get(errand.host, errand.own).await?;
+        if begun.is_none_or(|begun| begun.intent.change != *whole) {
+            Intent::end(errand).await?;
+            return Ok(true);
+        }
+        Intent::alter(errand, |intent| intent.part_of = None).await?;
+    }
     let done = bring(errand, intent, true, patience).await;
     if done.is_err() {
         // The next one may have more luck, and need not wait for the end of this one's time.
@@ -172,7 +185,8 @@ fn telling(intent: &Intent, record: Option<&NodeRecord>) -> (Change, Vec<Edit>) 
     let change = Change {
         subscriptions: Some(told.collect()),
         replace: !backward,
-        resume: backward,
+        undo: backward,
+        name: intent.change.clone(),
         is_new: false,
     };
     (change, edits)

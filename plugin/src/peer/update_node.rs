@@ -1,8 +1,9 @@
 //! `update_node`: another node changes which tables it shares with this one.
 //!
-//! Two keys are ours, which Harper's nodes neither send nor know: `replace`, by which subscriptions
-//! that are not named are gone, and `resume`, by which what is switched on again begins where it
-//! was. A subscription with `drop` is gone.
+//! Some keys are ours, which Harper's nodes neither send nor know: `change`, a name for the change;
+//! `undo`, by which the change of that name is undone, and what is switched on again begins where it
+//! did before; `replace`, by which subscriptions that are not named are gone. A subscription with
+//! `drop` is gone.
 
 use serde_json::Value;
 

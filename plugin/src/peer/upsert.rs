@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::record::change;
 use super::{Peer, Request};
 use crate::capabilities::{Capabilities, TableInfo};
-use crate::manifest::merge::{Edit, Resume, Starts, edited, needed, replacing};
+use crate::manifest::merge::{Edit, Origin, Starts, edited, needed, replacing};
 use crate::manifest::plan::{self, attributes, other_key};
 use crate::manifest::{Errand, Time};
 use crate::nodes::{NodeRecord, TableKey, system_info};
@@ -19,6 +19,9 @@ use crate::subscriptions::{MOST, Wanted, is_shared_table};
 
 /// The most subscriptions of a record.
 const MOST_IN_A_RECORD: usize = 10_000;
+
+/// Longest name of a change, in bytes.
+const LONGEST_CHANGE: usize = 100;
 
 /// How long the streams of the node that asks are waited for.
 const LOOK: Duration = Duration::from_secs(3);
@@ -37,12 +40,14 @@ pub(super) async fn upsert<H: Capabilities>(
 ) -> Result<(), String> {
     let told = read(request)?;
     let flag = |key| request.get(key).and_then(Value::as_bool).unwrap_or_default();
-    let resume = if flag("resume") { Resume::Old } else { Resume::Now };
+    let name = request.get("change").and_then(Value::as_str);
+    let name = name.filter(|name| name.len() <= LONGEST_CHANGE);
+    let origin = if flag("undo") { Origin::Undo(name) } else { Origin::There(name) };
     let replace = flag("replace");
     let told_info = request.get("system_info").map(|told| system_info(Some(told)));
     let text = |error: Error| error.text().to_owned();
 
-    create(peer, &told, resume).await?;
+    create(peer, &told, origin).await?;
     let edits: Vec<_> = told.into_iter().map(|told| told.edit).collect();
     let published: Vec<TableKey<'_>> = edits.iter().filter_map(published).collect();
     if !published.is_empty() {
@@ -66,13 +71,13 @@ pub(super) async fn upsert<H: Capabilities>(
             let is_unknown = |(schema, table): &TableKey<'_>| {
                 !starts.contains_key(&((*schema).to_owned(), (*table).to_owned()))
             };
-            needed(record, &edits, resume).into_iter().filter(is_unknown).collect::<Vec<_>>()
+            needed(record, &edits, origin).into_iter().filter(is_unknown).collect::<Vec<_>>()
         };
         if !wanted.is_empty() {
             let found = plan::starts(&errand, &wanted, LOOK).await.map_err(text)?;
             starts.borrow_mut().extend(found);
         }
-        let subscriptions = edited(record, &edits, &starts.borrow(), resume);
+        let subscriptions = edited(record, &edits, &starts.borrow(), origin);
         if subscriptions.len() > MOST_IN_A_RECORD {
             return Err(format!("There can be at most {MOST_IN_A_RECORD} subscriptions"));
         }
@@ -94,7 +99,7 @@ fn published(edit: &Edit) -> Option<TableKey<'_>> {
 async fn create<H: Capabilities>(
     peer: &Peer<'_, H>,
     told: &[Told],
-    resume: Resume,
+    origin: Origin<'_>,
 ) -> Result<(), String> {
     let flows = |told: &&Told| match &told.edit {
         Edit::Want(wanted) => wanted.publish || wanted.subscribe,
@@ -112,7 +117,7 @@ async fn create<H: Capabilities>(
                 return Err(other_key(here, &format!("on node '{}'", peer.node), there));
             }
             // What is undone was there before, as it is.
-            (None, None) if resume == Resume::Now => {
+            (None, None) if !matches!(origin, Origin::Undo(_)) => {
                 return Err(format!(
                     "Table '{schema}.{name}' does not exist, and its hash_attribute was not told"
                 ));
