@@ -206,12 +206,8 @@ pub enum JetStreamError {
 /// The node's tables (`wit/tables.wit`).
 pub trait Tables {
     /// One record; none when there is none of this key.
-    async fn get(
-        &self,
-        database: &str,
-        table: &str,
-        key: &str,
-    ) -> Result<Option<Row>, TablesError>;
+    async fn get(&self, database: &str, table: &str, key: &str)
+    -> Result<Option<Row>, TablesError>;
 
     /// Records of a table, whose keys come after `after`.
     async fn list(

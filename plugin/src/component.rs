@@ -18,9 +18,7 @@ mod bindings {
 }
 
 use bindings::exports::harper::plugin::{operations, peer, recovery};
-use bindings::harper::plugin::{
-    clock, config, jetstream, log, nats, node, replication, tables,
-};
+use bindings::harper::plugin::{clock, config, jetstream, log, nats, node, replication, tables};
 
 struct Component;
 

@@ -45,10 +45,7 @@ pub async fn recover(host: &impl Capabilities) -> u32 {
     ended.iter().filter(|ended| !**ended).count().try_into().unwrap_or(u32::MAX)
 }
 
-async fn end<H: Capabilities>(
-    errand: &Errand<'_, H>,
-    stored: StoredIntent,
-) -> Result<bool, Error> {
+async fn end<H: Capabilities>(errand: &Errand<'_, H>, stored: StoredIntent) -> Result<bool, Error> {
     match stored.claim(errand).await? {
         Some(claimed) => resolve(errand, &claimed.intent, Patience::Some).await,
         None => Ok(false),

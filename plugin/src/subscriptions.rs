@@ -100,12 +100,7 @@ pub fn read(
     wanted
 }
 
-fn read_one(
-    value: &Value,
-    label: &str,
-    form: Form,
-    violations: &mut Violations,
-) -> Option<Wanted> {
+fn read_one(value: &Value, label: &str, form: Form, violations: &mut Violations) -> Option<Wanted> {
     let Some(object) = value.as_object() else {
         violations.add(label, "must be an object");
         return None;
@@ -208,9 +203,7 @@ fn read_name(value: &Value, label: &str, violations: &mut Violations) -> Option<
 /// The rule that this is no name of a database or a table by. It becomes a token of subjects, and a
 /// key of objects in JavaScript.
 pub fn broken_rule(name: &str) -> Option<&'static str> {
-    let is_plain = |c: char| {
-        !c.is_whitespace() && !c.is_control() && !".*>/\\\"'`".contains(c)
-    };
+    let is_plain = |c: char| !c.is_whitespace() && !c.is_control() && !".*>/\\\"'`".contains(c);
     if name.is_empty() {
         Some("must not be empty")
     } else if name.len() > LONGEST_TABLE {

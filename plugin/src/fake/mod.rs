@@ -185,12 +185,7 @@ impl Nats for Fake {
 }
 
 impl JetStream for Fake {
-    async fn inspect(
-        &self,
-        _: &str,
-        _: &str,
-        _: Duration,
-    ) -> Result<StreamState, JetStreamError> {
+    async fn inspect(&self, _: &str, _: &str, _: Duration) -> Result<StreamState, JetStreamError> {
         Err(JetStreamError::NotFound)
     }
 

@@ -288,9 +288,12 @@ impl World {
                 shown.insert(node, record["subscriptions"].take());
             }
             let intents = self.rows(name, "hdb_intents");
-            (name.clone(), json!({
-                "records": shown, "intents": intents, "streams": streams, "durables": durables,
-            }))
+            (
+                name.clone(),
+                json!({
+                    "records": shown, "intents": intents, "streams": streams, "durables": durables,
+                }),
+            )
         };
         names.iter().map(state).collect::<serde_json::Map<_, _>>().into()
     }
@@ -552,13 +555,7 @@ impl JetStream for Host {
         Ok(StreamState { last_sequence, created })
     }
 
-    async fn purge(
-        &self,
-        _: &str,
-        _: &str,
-        _: Extent,
-        _: Duration,
-    ) -> Result<u64, JetStreamError> {
+    async fn purge(&self, _: &str, _: &str, _: Extent, _: Duration) -> Result<u64, JetStreamError> {
         Err(JetStreamError::NotFound)
     }
 }
@@ -648,8 +645,7 @@ impl Tables for Host {
         self.step().await;
         self.write()?;
         self.state(|state| {
-            let is_it =
-                |one: &&TableInfo| one.database == table.database && one.name == table.name;
+            let is_it = |one: &&TableInfo| one.database == table.database && one.name == table.name;
             match state.tables.iter().find(is_it) {
                 Some(one) if one.hash_attribute != table.hash_attribute => {
                     Err(TablesError::ExistsOtherwise("It has another key".into()))

@@ -185,10 +185,7 @@ fn check(
 }
 
 /// Looks which tables are on which node.
-async fn look<H: Capabilities>(
-    errand: &Errand<'_, H>,
-    wanted: &[Wanted],
-) -> Result<Survey, Error> {
+async fn look<H: Capabilities>(errand: &Errand<'_, H>, wanted: &[Wanted]) -> Result<Survey, Error> {
     let there = request::describe(errand, REACH);
     let (there, here) = join(there, plan::here(errand.host)).await;
     let (description, system_info) = there.map_err(|failure| failure.error)?;

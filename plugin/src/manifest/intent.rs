@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{ATTEMPTS, ANSWERED, Errand, WAIT, WHOLE, undo};
+use super::{ANSWERED, ATTEMPTS, Errand, WAIT, WHOLE, undo};
 use crate::capabilities::{Capabilities, Log, NodeInfo, Row, TableInfo, Tables, TablesError};
 use crate::nodes::NodeRecord;
 use crate::operation::Error;
@@ -165,7 +165,9 @@ impl Intent {
         change: impl Fn(&mut Self),
     ) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
-            let Some(mut stored) = Self::get(errand.host, errand.node).await? else { return Ok(()) };
+            let Some(mut stored) = Self::get(errand.host, errand.node).await? else {
+                return Ok(());
+            };
             change(&mut stored.intent);
             match stored.intent.put(errand.host, Some(&stored.revision)).await {
                 Err(TablesError::Conflict) => {}

@@ -53,9 +53,7 @@ pub fn needed<'a>(
     let present = index(before);
     let is_needed = |wanted: &&Wanted| {
         let present = present.get(&wanted.key()).copied();
-        wanted.subscribe
-            && wanted.start_time.is_none()
-            && known_start(present, origin).is_none()
+        wanted.subscribe && wanted.start_time.is_none() && known_start(present, origin).is_none()
     };
     let wanted = edits.iter().filter_map(|edit| match edit {
         Edit::Want(wanted) => Some(wanted),

@@ -99,7 +99,11 @@ impl<'a, H: Capabilities> Errand<'a, H> {
 
     /// A name for a change: no other of this node has had it.
     fn change(&self) -> String {
-        format!("{:x}-{:x}", self.this.boot, self.this.uptime.as_nanos() ^ u128::from(self.host.monotonic()))
+        format!(
+            "{:x}-{:x}",
+            self.this.boot,
+            self.this.uptime.as_nanos() ^ u128::from(self.host.monotonic())
+        )
     }
 
     /// Waits a little, for a time that differs between nodes and calls.

@@ -93,8 +93,7 @@ impl Plan {
 
     /// The tables that this node lacks.
     pub fn missing(&self) -> Vec<TableInfo> {
-        let is_wanted =
-            |planned: &&Planned| planned.wanted.publish || planned.wanted.subscribe;
+        let is_wanted = |planned: &&Planned| planned.wanted.publish || planned.wanted.subscribe;
         let missing = self.made.iter().filter(is_wanted).filter(|planned| !planned.is_here);
         missing.filter_map(|planned| planned.table.clone()).collect()
     }
@@ -109,7 +108,8 @@ impl Plan {
 /// A table has one primary key here and another there.
 pub fn other_key(here: &TableInfo, where_there: &str, there: &TableInfo) -> String {
     let TableInfo { database, name, hash_attribute, .. } = here;
-    let other: String = there.hash_attribute.chars().filter(|c| !c.is_control()).take(100).collect();
+    let other: String =
+        there.hash_attribute.chars().filter(|c| !c.is_control()).take(100).collect();
     format!(
         "Table '{database}.{name}' has the primary key '{hash_attribute}' here and '{other}' \
          {where_there}"
@@ -160,9 +160,7 @@ pub async fn starts<H: Capabilities>(
         async move {
             let stream = harper_wire::names::stream(&key.0, &key.1);
             let start = match errand.host.inspect(domain, &stream, timeout).await {
-                Ok(state) => {
-                    Start { created: Some(state.created), sequence: state.last_sequence }
-                }
+                Ok(state) => Start { created: Some(state.created), sequence: state.last_sequence },
                 Err(JetStreamError::NotFound) => Start { created: None, sequence: 0 },
                 Err(error) => return Err(no_stream(errand, error, timeout)),
             };

@@ -1,7 +1,7 @@
 //! A record removed, on both nodes.
 
-use super::intent::{Direction, Intent, under_way, wait_for_others};
 use super::change::settle;
+use super::intent::{Direction, Intent, under_way, wait_for_others};
 use super::request::{Cause, Change, Failure};
 use super::{ATTEMPTS, Errand, ROUNDS, TELL, request};
 use crate::capabilities::{Capabilities, TablesError};
@@ -84,16 +84,21 @@ async fn tell_and_delete<H: Capabilities>(
         let stored = NodeRecord::get(host, node).await.map_err(Failure::done)?;
         let removed = match request::tell(errand, &Change::remove(), TELL).await {
             Ok(_) => Removed::There,
-            Err(Failure { cause: Cause::NotListening | Cause::Silent | Cause::Unusable, .. }) => {
-                Removed::HereOnly
-            }
+            Err(Failure {
+                cause: Cause::NotListening | Cause::Silent | Cause::Unusable, ..
+            }) => Removed::HereOnly,
             Err(Failure { error, .. }) if ask == Ask::AndGoOn => {
                 host.warn(&format!("Node '{node}' may still list this node: {}", error.text()));
                 Removed::HereOnly
             }
             Err(failure) => return Err(failure),
         };
-        let Some(Stored { revision, .. }) = stored else { return Ok(removed) };
+        let Some(Stored { revision, .. }) = stored else {
+            match NodeRecord::get(host, node).await.map_err(Failure::done)? {
+                None => return Ok(removed),
+                Some(_) => continue,
+            }
+        };
         match NodeRecord::store(host, node, None, Some(&revision)).await {
             Ok(_) => return Ok(removed),
             // The other node has added itself again meanwhile, or removed this one.

@@ -6,9 +6,7 @@ use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 
 use super::change::{agree, give_up, settle};
-use super::intent::{
-    Direction, Intent, StoredIntent, release_parts, under_way, wait_for_others,
-};
+use super::intent::{Direction, Intent, StoredIntent, release_parts, under_way, wait_for_others};
 use super::merge::{Edit, Origin, Starts};
 use super::plan::{Plan, Tables};
 use super::remove::remove_unnamed;
@@ -140,7 +138,9 @@ pub async fn replace<H: Capabilities>(
                 )),
             }
         }
-        release_parts(errand, &whole).await?;
+        if let Err(error) = release_parts(errand, &whole).await {
+            errand.host.warn(&format!("The change is tidied up later: {}", error.text()));
+        }
         return Ok(results);
     }
     Err(under_way(&connections.iter().map(|one| &*one.node).collect::<Vec<_>>().join("', '")))

@@ -22,10 +22,7 @@ pub enum Patience {
 
 /// The operation that holds the intent undoes what it has begun. What it cannot tell the other
 /// node now is left to `recover`.
-pub async fn give_up<H: Capabilities>(
-    errand: &Errand<'_, H>,
-    cause: Cause,
-) -> Result<(), Error> {
+pub async fn give_up<H: Capabilities>(errand: &Errand<'_, H>, cause: Cause) -> Result<(), Error> {
     Intent::alter(errand, |intent| {
         intent.direction = Direction::Backward;
         intent.part_of = None;
@@ -171,9 +168,10 @@ fn telling(intent: &Intent, record: Option<&NodeRecord>) -> (Change, Vec<Edit>) 
     let edits = merge::as_they_are(Some(record), &keys);
     let told = edits.iter().map(|edit| {
         let mut told = merge::told(edit);
-        let said = intent.told.iter().find(|said| {
-            ["schema", "table"].iter().all(|key| said.get(*key) == told.get(*key))
-        });
+        let said = intent
+            .told
+            .iter()
+            .find(|said| ["schema", "table"].iter().all(|key| said.get(*key) == told.get(*key)));
         // What the record here does not have: the table, and since when the other one wants it.
         for key in ["hash_attribute", "attributes", "start_time"] {
             if let Some(value) = said.and_then(|said| said.get(key)) {
@@ -191,4 +189,3 @@ fn telling(intent: &Intent, record: Option<&NodeRecord>) -> (Change, Vec<Edit>) 
     };
     (change, edits)
 }
-

@@ -84,7 +84,10 @@ async fn connection(
             connection.insert("uptime".into(), uptime.into());
         }
     }
-    connection.insert("subscriptions".into(), record.subscriptions.iter().map(Subscription::shown).collect());
+    connection.insert(
+        "subscriptions".into(),
+        record.subscriptions.iter().map(Subscription::shown).collect(),
+    );
     Ok(connection.into())
 }
 

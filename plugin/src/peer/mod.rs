@@ -66,7 +66,9 @@ async fn perform(
         "cluster_status" => Ok(cluster_status::answer(&this)),
         "describe_all" => describe_all::answer(host).await,
         "add_node" => add_node::answer(&peer(host, &this, operation, request)?, request).await,
-        "update_node" => update_node::answer(&peer(host, &this, operation, request)?, request).await,
+        "update_node" => {
+            update_node::answer(&peer(host, &this, operation, request)?, request).await
+        }
         "remove_node" => remove_node::answer(&peer(host, &this, operation, request)?).await,
         other => {
             let name: String = other.chars().take(LONGEST_NAME).collect();

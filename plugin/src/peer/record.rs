@@ -25,8 +25,7 @@ pub(super) async fn change<H: Capabilities>(
             host.sleep(Duration::from_millis(attempt.min(20) + chance)).await;
         }
         let stored = NodeRecord::get(host, node).await.map_err(text)?;
-        let (record, revision) =
-            stored.map(|stored| (stored.record, stored.revision)).unzip();
+        let (record, revision) = stored.map(|stored| (stored.record, stored.revision)).unzip();
         let after = edit(record.as_ref()).await?;
         if let Some(mut stored) = Intent::get(host, node).await.map_err(text)? {
             let Intent { direction, before, after, .. } = &mut stored.intent;

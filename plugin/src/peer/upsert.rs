@@ -140,11 +140,14 @@ fn read(request: &Request) -> Result<Vec<Told>, String> {
     let mut seen = HashSet::new();
     let mut told = Vec::with_capacity(items.len());
     for (i, item) in items.iter().enumerate() {
-        let item = item.as_object().ok_or_else(|| format!("'subscriptions[{i}]' must be an object"))?;
+        let item =
+            item.as_object().ok_or_else(|| format!("'subscriptions[{i}]' must be an object"))?;
         let one = read_one(item).map_err(|rule| format!("'subscriptions[{i}].{rule}"))?;
         let (schema, table) = one.edit.key();
         if !seen.insert((schema.to_owned(), table.to_owned())) {
-            return Err(format!("'subscriptions[{i}]' must not name a table that another one names"));
+            return Err(format!(
+                "'subscriptions[{i}]' must not name a table that another one names"
+            ));
         }
         told.push(one);
     }

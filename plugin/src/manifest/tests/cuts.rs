@@ -11,14 +11,14 @@ fn operations() -> Vec<(fn(u64) -> World, Value)> {
     restart["subscriptions"][0]["start_time"] = "2022-09-02T20:06:35.993Z".into();
     vec![
         (three, request("add_node", "b", &[("dog", true, true), ("bird", false, true)])),
-        (three_that_share, request("update_node", "b", &[("dog", false, false), ("cat", true, true)])),
+        (
+            three_that_share,
+            request("update_node", "b", &[("dog", false, false), ("cat", true, true)]),
+        ),
         (three_that_share, restart),
         (three_that_share, request("set_node_replication", "c", &[("dog", true, false)])),
         (three_that_share, remove("b")),
-        (
-            three_that_share,
-            configure(&[("b", &[("cat", true, true), ("bird", false, true)])]),
-        ),
+        (three_that_share, configure(&[("b", &[("cat", true, true), ("bird", false, true)])])),
         (three_that_share, configure(&[("c", &[("dog", true, false)]), ("b", &[])])),
         (three_that_share, configure(&[])),
     ]
@@ -57,7 +57,8 @@ fn a_call_that_is_cut_off_is_finished_or_undone() {
             }
         }
         assert!(befores > 0, "{request}");
-        let is_forward = ["remove_node", "configure_cluster"].contains(&request["operation"].as_str().unwrap());
+        let is_forward =
+            ["remove_node", "configure_cluster"].contains(&request["operation"].as_str().unwrap());
         assert_eq!(afters > 0, is_forward, "{request}");
     }
 }
@@ -86,7 +87,10 @@ fn an_answer_that_is_cut_off_leaves_both_nodes_the_same() {
                             continue;
                         }
                         world.assert_mirrored(&context);
-                        assert!(state == before || state == after, "{context}: {reply:?}\n{state:#}");
+                        assert!(
+                            state == before || state == after,
+                            "{context}: {reply:?}\n{state:#}"
+                        );
                         assert_eq!(reply.is_ok(), state == after, "{context}: {reply:?}");
                     }
                 }

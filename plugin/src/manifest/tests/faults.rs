@@ -19,8 +19,14 @@ fn a_change_that_fails_is_undone() {
     for fault in FAULTS {
         for seed in 1..20 {
             for (world, request) in [
-                (three(seed), request("add_node", "b", &[("dog", true, true), ("bird", false, true)])),
-                (three_that_share(seed), request("update_node", "b", &[("dog", false, true), ("cat", true, true)])),
+                (
+                    three(seed),
+                    request("add_node", "b", &[("dog", true, true), ("bird", false, true)]),
+                ),
+                (
+                    three_that_share(seed),
+                    request("update_node", "b", &[("dog", false, true), ("cat", true, true)]),
+                ),
             ] {
                 let context = format!("{request}, {fault:?}, seed {seed}");
                 let before = world.state();
@@ -79,8 +85,14 @@ fn a_write_that_fails_leaves_both_nodes_the_same() {
     for node in ["a", "b"] {
         for after in 0..8 {
             for (world, request) in [
-                (three(after.into()), request("add_node", "b", &[("dog", true, true), ("bird", false, true)])),
-                (three_that_share(after.into()), request("update_node", "b", &[("dog", false, true), ("cat", true, true)])),
+                (
+                    three(after.into()),
+                    request("add_node", "b", &[("dog", true, true), ("bird", false, true)]),
+                ),
+                (
+                    three_that_share(after.into()),
+                    request("update_node", "b", &[("dog", false, true), ("cat", true, true)]),
+                ),
                 (three_that_share(after.into()), remove("b")),
                 (three_that_share(after.into()), configure(&[("b", &[("cat", true, true)])])),
             ] {
@@ -103,11 +115,13 @@ fn a_setup_in_the_midst_of_failures_leaves_pairs_the_same() {
                 let world = three_that_share(seed);
                 let context = format!("{fault:?} of request {number}, seed {seed}");
                 world.set_fault(Some((number, fault)));
-                let setup = configure(&[("b", &[("cat", true, true)]), ("c", &[("dog", false, true)])]);
+                let setup =
+                    configure(&[("b", &[("cat", true, true)]), ("c", &[("dog", false, true)])]);
                 let reply = world.send("a", setup).unwrap();
                 world.recover();
                 world.assert_mirrored(&context);
-                let failed = reply.get("failed_nodes").map_or(0, |nodes| nodes.as_array().unwrap().len());
+                let failed =
+                    reply.get("failed_nodes").map_or(0, |nodes| nodes.as_array().unwrap().len());
                 assert_eq!(failed, usize::from(number < 2), "{context}: {reply}");
             }
         }

@@ -11,9 +11,7 @@ use crate::fake::world::World;
 
 /// Subscriptions to tables of `dev`: the name, whether it publishes and whether it subscribes.
 fn subscriptions(tables: &[(&str, bool, bool)]) -> Value {
-    let one = |(table, publish, subscribe): &(&str, bool, bool)| {
-        json!({ "schema": "dev", "table": table, "publish": publish, "subscribe": subscribe })
-    };
+    let one = |(table, publish, subscribe): &(&str, bool, bool)| json!({ "schema": "dev", "table": table, "publish": publish, "subscribe": subscribe });
     tables.iter().map(one).collect()
 }
 
@@ -30,9 +28,7 @@ fn remove(node: &str) -> Value {
 }
 
 fn configure(connections: &[(&str, &[(&str, bool, bool)])]) -> Value {
-    let one = |(node, tables): &(&str, &[(&str, bool, bool)])| {
-        json!({ "node_name": node, "subscriptions": subscriptions(tables) })
-    };
+    let one = |(node, tables): &(&str, &[(&str, bool, bool)])| json!({ "node_name": node, "subscriptions": subscriptions(tables) });
     json!({
         "operation": "configure_cluster",
         "connections": connections.iter().map(one).collect::<Vec<_>>(),

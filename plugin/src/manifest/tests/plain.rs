@@ -63,7 +63,8 @@ fn a_node_is_added_changed_and_removed_on_both_sides() {
 #[test]
 fn tables_are_made_where_they_are_missing() {
     let world = three(1);
-    let tables = [("dog", true, true), ("cat", true, false), ("bird", false, true), ("no", true, true)];
+    let tables =
+        [("dog", true, true), ("cat", true, false), ("bird", false, true), ("no", true, true)];
     let reply = world.send("a", request("add_node", "b", &tables)).unwrap();
     let text = "Some subscriptions were skipped: their database or table exists on neither node";
     assert_eq!(reply["message"], text);
@@ -71,8 +72,14 @@ fn tables_are_made_where_they_are_missing() {
     assert_eq!(reply["added"], subscriptions(&tables[..3]));
     let (here, there) =
         (world.has_table("a", "dev", "bird").unwrap(), world.has_table("b", "dev", "cat").unwrap());
-    assert_eq!((here.hash_attribute, here.attributes), ("id".into(), vec!["id".into(), "name".into()]));
-    assert_eq!((there.hash_attribute, there.attributes), ("id".into(), vec!["id".into(), "name".into()]));
+    assert_eq!(
+        (here.hash_attribute, here.attributes),
+        ("id".into(), vec!["id".into(), "name".into()])
+    );
+    assert_eq!(
+        (there.hash_attribute, there.attributes),
+        ("id".into(), vec!["id".into(), "name".into()])
+    );
     assert_eq!(world.has_table("b", "dev", "no"), None);
     world.assert_mirrored("made");
 
@@ -89,9 +96,11 @@ fn a_table_with_another_key_is_an_error() {
     world.table("b", "dev", "cow", "name");
     let before = world.state();
     let text = "Table 'dev.cow' has the primary key 'id' here and 'name' on node 'b'";
-    let reply = world.send("a", request("add_node", "b", &[("dog", true, true), ("cow", true, true)]));
+    let reply =
+        world.send("a", request("add_node", "b", &[("dog", true, true), ("cow", true, true)]));
     assert_eq!(reply, invalid(text));
-    let reply = world.send("a", configure(&[("c", &[("dog", true, true)]), ("b", &[("cow", true, true)])]));
+    let reply =
+        world.send("a", configure(&[("c", &[("dog", true, true)]), ("b", &[("cow", true, true)])]));
     assert_eq!(reply, invalid(text));
     assert_eq!(world.state(), before);
 }
@@ -101,7 +110,8 @@ fn flags_may_be_false_for_what_there_is() {
     let world = three_that_share(1);
     let off = [("dog", false, false)];
     assert!(world.send("a", request("update_node", "b", &off)).is_ok());
-    let reply = world.send("a", request("update_node", "b", &[("dog", true, true), ("cat", false, false)]));
+    let reply =
+        world.send("a", request("update_node", "b", &[("dog", true, true), ("cat", false, false)]));
     assert_eq!(reply, invalid("'subscriptions[1]' must set publish or subscribe to true"));
     let reply = world.send("c", request("set_node_replication", "b", &off));
     assert_eq!(reply, invalid("'subscriptions[0]' must set publish or subscribe to true"));
@@ -113,7 +123,8 @@ fn flags_may_be_false_for_what_there_is() {
 #[test]
 fn what_is_switched_on_begins_now_and_what_is_on_goes_on() {
     let world = three_that_share(1);
-    let start = |world: &World| world.rows("a", "hdb_nodes")["b"]["subscriptions"][0]["from"].clone();
+    let start =
+        |world: &World| world.rows("a", "hdb_nodes")["b"]["subscriptions"][0]["from"].clone();
     let first = start(&world);
     world.send("a", request("update_node", "b", &[("dog", true, true)])).unwrap();
     assert_eq!(start(&world), first);
@@ -121,7 +132,10 @@ fn what_is_switched_on_begins_now_and_what_is_on_goes_on() {
     from_then["subscriptions"][0]["start_time"] = "2022-09-02T20:06:35.993Z".into();
     world.send("a", from_then).unwrap();
     let record = world.rows("a", "hdb_nodes")["b"]["subscriptions"][0].clone();
-    assert_eq!((&record["start_time"], &record["from"]), (&json!("2022-09-02T20:06:35.993Z"), &json!(null)));
+    assert_eq!(
+        (&record["start_time"], &record["from"]),
+        (&json!("2022-09-02T20:06:35.993Z"), &json!(null))
+    );
     for subscribe in [false, true] {
         world.send("a", request("update_node", "b", &[("dog", true, subscribe)])).unwrap();
     }
