@@ -5,7 +5,7 @@ use futures_util::stream;
 
 use crate::capabilities::Capabilities;
 use crate::manifest::intent::{Intent, StoredIntent};
-use crate::manifest::undo::{Patience, resolve};
+use crate::manifest::undo::{Ended, resolve};
 use crate::manifest::{Errand, Time, own_name};
 use crate::operation::Error;
 
@@ -47,7 +47,7 @@ pub async fn recover(host: &impl Capabilities) -> u32 {
 
 async fn end<H: Capabilities>(errand: &Errand<'_, H>, stored: StoredIntent) -> Result<bool, Error> {
     match stored.claim(errand).await? {
-        Some(claimed) => resolve(errand, &claimed.intent, Patience::Some).await,
+        Some(claimed) => Ok(resolve(errand, &claimed.intent).await? == Ended::Yes),
         None => Ok(false),
     }
 }

@@ -238,7 +238,7 @@ pub async fn wait_for_others<H: Capabilities>(
     loop {
         let Some(stored) = Intent::get(host, errand.node).await? else { return Ok(None) };
         if let Some(stored) = stored.claim(errand).await?
-            && !undo::resolve(errand, &stored.intent, undo::Patience::None).await?
+            && undo::resolve(errand, &stored.intent).await? == undo::Ended::NotTold
         {
             return Intent::get(host, errand.node).await;
         }

@@ -54,53 +54,74 @@ pub async fn remove<H: Capabilities>(errand: &Errand<'_, H>) -> Result<Removed, 
 
 /// The intent is there: does what it says, and removes it.
 async fn both<H: Capabilities>(errand: &Errand<'_, H>, ask: Ask) -> Result<Removed, Error> {
-    let removed = match tell_and_delete(errand, ask).await {
-        Ok(removed) => removed,
+    let out_of_reach = match tell_and_delete(errand, ask).await {
+        Ok(out_of_reach) => out_of_reach,
         Err(Failure { error, cause: Cause::Refused | Cause::NotAsked }) => {
             Intent::end(errand).await?;
             return Err(error);
         }
         Err(Failure { error, .. }) => {
             // The other node may have removed it: it is removed here too, later.
-            Intent::alter(errand, Intent::let_go).await?;
+            Intent::alter(errand, |intent| {
+                intent.part_of = None;
+                intent.let_go();
+            })
+            .await?;
             return Err(error);
         }
     };
-    // The durables on a node that is out of reach are removed when it is back.
-    if removed == Removed::There {
-        settle(errand).await;
+    match out_of_reach {
+        None => settle(errand).await,
+        Some(cause) if cause.is_at_large() => {
+            // It may do it at any time, also when it has been added again: it is told once more
+            // when it is back, and then left alone.
+            Intent::alter(errand, |intent| {
+                intent.part_of = None;
+                intent.let_go();
+            })
+            .await?;
+            return Ok(Removed::HereOnly);
+        }
+        // The durables there are removed when it is back.
+        Some(_) => {}
     }
     Intent::end(errand).await?;
-    Ok(removed)
+    Ok(if out_of_reach.is_none() { Removed::There } else { Removed::HereOnly })
 }
 
+/// Returns why the other node could not be told, or may do it later.
 async fn tell_and_delete<H: Capabilities>(
     errand: &Errand<'_, H>,
     ask: Ask,
-) -> Result<Removed, Failure> {
+) -> Result<Option<Cause>, Failure> {
     let (host, node) = (errand.host, errand.node);
+    let mut at_large = None;
     for _ in 0..ROUNDS {
         // Read before the other node is told: who adds itself again after that is noticed.
         let stored = NodeRecord::get(host, node).await.map_err(Failure::done)?;
-        let removed = match request::tell(errand, &Change::remove(), TELL).await {
-            Ok(_) => Removed::There,
-            Err(Failure {
-                cause: Cause::NotListening | Cause::Silent | Cause::Unusable, ..
-            }) => Removed::HereOnly,
-            Err(Failure { error, .. }) if ask == Ask::AndGoOn => {
+        let out_of_reach = match request::tell(errand, &Change::remove(), TELL).await {
+            Ok(_) => None,
+            Err(Failure { cause, .. })
+                if [Cause::NotListening, Cause::Silent, Cause::Unusable].contains(&cause) =>
+            {
+                Some(cause)
+            }
+            Err(Failure { error, cause }) if ask == Ask::AndGoOn => {
                 host.warn(&format!("Node '{node}' may still list this node: {}", error.text()));
-                Removed::HereOnly
+                Some(cause)
             }
             Err(failure) => return Err(failure),
         };
+        at_large = out_of_reach.filter(|cause| cause.is_at_large()).or(at_large);
+        let out_of_reach = at_large.or(out_of_reach);
         let Some(Stored { revision, .. }) = stored else {
             match NodeRecord::get(host, node).await.map_err(Failure::done)? {
-                None => return Ok(removed),
+                None => return Ok(out_of_reach),
                 Some(_) => continue,
             }
         };
         match NodeRecord::store(host, node, None, Some(&revision)).await {
-            Ok(_) => return Ok(removed),
+            Ok(_) => return Ok(out_of_reach),
             // The other node has added itself again meanwhile, or removed this one.
             Err(TablesError::Conflict) => {}
             Err(error) => return Err(Failure::done(error.into())),

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::change::settle;
-use super::intent::{Direction, Intent, milliseconds, release_parts};
+use super::intent::{Direction, Intent, StoredIntent, milliseconds, release_parts};
 use super::merge::Edit;
 use super::request::{Cause, Change, Failure};
 use super::{ATTEMPTS, Errand, ROUNDS, UNDO, merge, plan, request};
@@ -11,13 +11,16 @@ use crate::capabilities::{Capabilities, TablesError};
 use crate::nodes::{NodeRecord, Stored, Subscription};
 use crate::operation::Error;
 
-/// Whether there is time to see that the other node no longer works at an earlier request.
+/// How far an intent has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
-    /// Somebody waits.
-    None,
-    /// The host calls again.
-    Some,
+pub enum Ended {
+    /// It is done and removed.
+    Yes,
+    /// The other node could not be told yet.
+    NotTold,
+    /// The other node was told, but may still be working at something that it was told before, and
+    /// has to be told once more after that.
+    NotQuiet,
 }
 
 /// The operation that holds the intent undoes what it has begun. What it cannot tell the other
@@ -29,35 +32,32 @@ pub async fn give_up<H: Capabilities>(errand: &Errand<'_, H>, cause: Cause) -> R
         intent.at_large = cause.is_at_large();
     })
     .await?;
-    let Some(stored) = Intent::get(errand.host, errand.node).await? else { return Ok(()) };
-    let done = bring(errand, &stored.intent, cause.may_be_done(), Patience::Some).await;
+    let done = bring(errand, cause.may_be_done()).await;
     if done.is_err() {
         Intent::alter(errand, Intent::let_go).await?;
     }
     done.map(drop)
 }
 
-/// Brings what an intent describes to its end, and removes it. False if the other node could not be
-/// told, or may still do what it was told before: then it is left to the next one. The caller
-/// holds the intent.
+/// Brings what an intent describes to its end, and removes it, as far as that can be done now; the
+/// rest is left to the next one. The caller holds the intent.
 pub async fn resolve<H: Capabilities>(
     errand: &Errand<'_, H>,
     intent: &Intent,
-    patience: Patience,
-) -> Result<bool, Error> {
+) -> Result<Ended, Error> {
     if errand.node == errand.own {
         release_parts(errand, &intent.change).await?;
-        return Ok(true);
+        return Ok(Ended::Yes);
     }
     if let Some(whole) = &intent.part_of {
         let begun = Intent::get(errand.host, errand.own).await?;
         if begun.is_none_or(|begun| begun.intent.change != *whole) {
             Intent::end(errand).await?;
-            return Ok(true);
+            return Ok(Ended::Yes);
         }
         Intent::alter(errand, |intent| intent.part_of = None).await?;
     }
-    let done = bring(errand, intent, true, patience).await;
+    let done = bring(errand, true).await;
     if done.is_err() {
         // The next one may have more luck, and need not wait for the end of this one's time.
         Intent::alter(errand, Intent::let_go).await?;
@@ -65,39 +65,40 @@ pub async fn resolve<H: Capabilities>(
     done
 }
 
-async fn bring<H: Capabilities>(
-    errand: &Errand<'_, H>,
-    intent: &Intent,
-    tell: bool,
-    patience: Patience,
-) -> Result<bool, Error> {
+async fn bring<H: Capabilities>(errand: &Errand<'_, H>, tell: bool) -> Result<Ended, Error> {
     restore_here(errand).await?;
-    if patience == Patience::Some
-        && intent.told_at.is_some()
-        && !intent.is_quiet(&errand.host.info())
-    {
+    let Some(StoredIntent { intent, .. }) = Intent::get(errand.host, errand.node).await? else {
+        return Ok(Ended::Yes);
+    };
+    if intent.told_at.is_some() && !intent.is_quiet(&errand.host.info()) {
         Intent::alter(errand, Intent::let_go).await?;
-        return Ok(false);
+        return Ok(Ended::NotQuiet);
     }
-    if tell && !restore_there(errand).await? {
-        Intent::alter(errand, Intent::let_go).await?;
-        return Ok(false);
+    if tell && let Err(cause) = restore_there(errand).await? {
+        Intent::alter(errand, |intent| {
+            // What it was told just now may be as late as what it was told before.
+            intent.at_large |= cause.is_at_large();
+            intent.told_at = None;
+            intent.let_go();
+        })
+        .await?;
+        return Ok(Ended::NotTold);
     }
-    if patience == Patience::Some && intent.at_large && intent.told_at.is_none() {
+    if intent.at_large && intent.told_at.is_none() {
         let now = milliseconds(errand.host.info().uptime);
         Intent::alter(errand, |intent| {
             intent.told_at = Some(now);
             intent.let_go();
         })
         .await?;
-        return Ok(false);
+        return Ok(Ended::NotQuiet);
     }
     if intent.direction == Direction::Forward {
         plan::create(errand.host, &intent.tables).await?;
         settle(errand).await;
     }
     Intent::end(errand).await?;
-    Ok(true)
+    Ok(Ended::Yes)
 }
 
 /// Brings the record here to where the intent says.
@@ -125,12 +126,14 @@ async fn restore_here<H: Capabilities>(errand: &Errand<'_, H>) -> Result<(), Err
     Err(TablesError::Conflict.into())
 }
 
-/// Tells the other node what the record here is. False if it cannot be told.
-async fn restore_there<H: Capabilities>(errand: &Errand<'_, H>) -> Result<bool, Error> {
+/// Tells the other node what the record here is, or returns why it could not be told.
+async fn restore_there<H: Capabilities>(
+    errand: &Errand<'_, H>,
+) -> Result<Result<(), Cause>, Error> {
     let (host, node) = (errand.host, errand.node);
     for _ in 0..ROUNDS {
         let stored = NodeRecord::get(host, node).await?;
-        let Some(intent) = Intent::get(host, node).await? else { return Ok(true) };
+        let Some(intent) = Intent::get(host, node).await? else { return Ok(Ok(())) };
         let record = stored.map(|stored| stored.record);
         let (change, edits) = telling(&intent.intent, record.as_ref());
         match request::tell(errand, &change, UNDO).await {
@@ -139,7 +142,7 @@ async fn restore_there<H: Capabilities>(errand: &Errand<'_, H>) -> Result<bool, 
             Err(Failure { cause: Cause::Refused, error }) => {
                 host.warn(&format!("What was begun is not undone: {}", error.text()));
             }
-            Err(_) => return Ok(false),
+            Err(Failure { cause, .. }) => return Ok(Err(cause)),
         }
         let now = NodeRecord::get(host, node).await?.map(|stored| stored.record);
         let is_same = match &now {
@@ -147,10 +150,10 @@ async fn restore_there<H: Capabilities>(errand: &Errand<'_, H>) -> Result<bool, 
             None => record.is_none(),
         };
         if is_same {
-            return Ok(true);
+            return Ok(Ok(()));
         }
     }
-    Ok(false)
+    Ok(Err(Cause::Done))
 }
 
 /// What the other node is told, and what of the record here it says.

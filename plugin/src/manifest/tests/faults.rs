@@ -68,8 +68,13 @@ fn a_node_that_goes_away_is_told_when_it_is_back() {
 
         world.set_away("b", false);
         if seed % 2 == 0 {
-            // An operation does not wait for the host to clean up.
-            world.send("a", request("add_node", "b", &[("cat", true, true)])).unwrap();
+            // It is told at once, and left alone until it is over with what it was told before.
+            let add = request("add_node", "b", &[("cat", true, true)]);
+            let under_way = Error::Conflict("Another operation on node 'b' is under way".into());
+            assert_eq!(world.send("a", add.clone()), Err(under_way));
+            assert_eq!(world.rows("b", "hdb_nodes").len(), 0);
+            world.recover();
+            world.send("a", add).unwrap();
             let list = world.rows("b", "hdb_nodes")["a"]["subscriptions"].clone();
             assert_eq!(list.as_array().unwrap().len(), 1);
             world.assert_mirrored("added again");
