@@ -9,15 +9,18 @@ use serde_json::{Map, Value};
 use crate::audit::AuditLog;
 use crate::capabilities::{
     Capabilities, Clock, Config, Counted, Grants, JetStream, KeyPattern, Log, Nats, NoTables, Node,
-    NotEnabled, Replication, ReservedError, StreamPattern, SubjectPattern, SystemClock, TablePattern, Tables, ThisNode,
-    TracingLog,
+    NotEnabled, Replication, ReservedError, StreamPattern, SubjectPattern, SystemClock,
+    TablePattern, Tables, ThisNode, TracingLog,
 };
 use crate::config::{ConfigFile, FileError, HUB_ROUTES, LEAF_ROUTES};
 use crate::dispatch::{Caller, Dispatch, Error, Native};
 use crate::metrics::{self, Metrics};
 use crate::nats;
 use crate::operations;
-use crate::runtime::{Answerer, ComponentSource, Limits, LoadError, Operation, Runtime};
+use crate::replication::Replicator;
+use crate::runtime::{
+    Answerer, CallError, ComponentSource, Limits, LoadError, Operation, Recoverer, Runtime,
+};
 use crate::users::Users;
 
 /// Performs operations: the clustering plugin's, and those of plugins that were added.
@@ -27,6 +30,7 @@ use crate::users::Users;
 pub struct Host {
     dispatch: Arc<Dispatch>,
     servers: Option<nats::Nats>,
+    replicator: Option<Replicator>,
 }
 
 impl Host {
@@ -58,6 +62,17 @@ impl Host {
         self.dispatch.answer_peer(request).await
     }
 
+    /// Has the clustering plugin finish or undo what its earlier calls have left, and returns how much
+    /// is left.
+    pub(crate) async fn recover(&self) -> Result<u32, CallError> {
+        self.dispatch.recover().await
+    }
+
+    /// Resolves once a call may have left something.
+    pub(crate) async fn something_left(&self) {
+        self.dispatch.something_left().await;
+    }
+
     /// Bytes of the largest request of another node that is looked at.
     pub(crate) fn largest_peer_request(&self) -> usize {
         self.dispatch.largest_peer_request()
@@ -70,7 +85,9 @@ impl Host {
 
     pub(crate) fn registries(&self) -> impl Iterator<Item = &Registry> {
         let own = self.dispatch.metrics().registry();
-        std::iter::once(own).chain(self.servers.as_ref().map(nats::Nats::registry))
+        let of_servers = self.servers.as_ref().map(nats::Nats::registry);
+        let of_replicator = self.replicator.as_ref().map(Replicator::registry);
+        std::iter::once(own).chain(of_servers).chain(of_replicator)
     }
 
     /// A NATS server of this node's that should run and does not.
@@ -115,6 +132,7 @@ pub struct HostBuilder {
     users: Option<Users>,
     audit: Option<AuditLog>,
     servers: Option<nats::Nats>,
+    replicator: Option<Replicator>,
     log: Option<Arc<dyn Log>>,
     clock: Option<Arc<dyn Clock>>,
     node: Option<Arc<dyn Node>>,
@@ -126,6 +144,7 @@ pub struct HostBuilder {
     operations: Vec<(Operation, Arc<Native>)>,
     clustering_limits: Limits,
     peer_limits: Option<Limits>,
+    recovery_limits: Option<Limits>,
 }
 
 struct PluginToLoad {
@@ -222,6 +241,13 @@ impl HostBuilder {
         self
     }
 
+    /// The node's reconciler: what keeps streams and durable consumers, unless another is given, and
+    /// its metrics.
+    pub fn replicator(mut self, replicator: Replicator) -> Self {
+        self.replicator = Some(replicator);
+        self
+    }
+
     /// The network to ask other nodes over. Without, operations that need it say that clustering is
     /// not enabled.
     pub fn nats(mut self, nats: impl Nats) -> Self {
@@ -259,6 +285,13 @@ impl HostBuilder {
     /// 10 s in all, 1 MiB for the request and 16 MiB for the answer.
     pub fn peer_limits(mut self, limits: Limits) -> Self {
         self.peer_limits = Some(limits);
+        self
+    }
+
+    /// The budget of each time that it finishes or undoes what its calls have left. Default: 128 MiB
+    /// of memory, 2 s on a processor, 60 s in all.
+    pub fn recovery_limits(mut self, limits: Limits) -> Self {
+        self.recovery_limits = Some(limits);
         self
     }
 
@@ -333,7 +366,10 @@ impl HostBuilder {
                 None => Arc::new(NotEnabled),
             }),
             tables: self.tables.unwrap_or_else(|| Arc::new(NoTables)),
-            replication: self.replication.unwrap_or_else(|| Arc::new(NotEnabled)),
+            replication: self.replication.unwrap_or_else(|| match &self.replicator {
+                Some(replicator) => Arc::new(replicator.clone()),
+                None => Arc::new(NotEnabled),
+            }),
         };
         let cache = self.root_path.map(|folder| folder.join("cache").join("components"));
         let runtime = Runtime::new(capabilities, metrics.clone(), cache)
@@ -342,7 +378,10 @@ impl HostBuilder {
         let source = ComponentSource::clustering();
         let limits = self.clustering_limits;
         let clustering = dispatch.load("clustering", source, clustering_grants(), limits).await?;
-        dispatch.answer_with(clustering, self.peer_limits.unwrap_or_else(Answerer::limits))?;
+        let peer_limits = self.peer_limits.unwrap_or_else(Answerer::limits);
+        dispatch.answer_with(clustering.clone(), peer_limits)?;
+        let recovery_limits = self.recovery_limits.unwrap_or_else(Recoverer::limits);
+        dispatch.recover_with(clustering, recovery_limits)?;
         for plugin in self.plugins {
             let PluginToLoad { name, source, grants, limits } = plugin;
             dispatch.load(&name, source, grants, limits).await?;
@@ -350,7 +389,11 @@ impl HostBuilder {
         for (operation, native) in native {
             dispatch.add_native(operation, native).map_err(BuildError::TwoOperations)?;
         }
-        Ok(Host { dispatch: Arc::new(dispatch), servers: self.servers })
+        Ok(Host {
+            dispatch: Arc::new(dispatch),
+            servers: self.servers,
+            replicator: self.replicator,
+        })
     }
 }
 

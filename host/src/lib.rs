@@ -25,7 +25,7 @@
 //! ```
 //!
 //! Every capability is a trait ([`Config`], [`Log`], [`Clock`], [`Node`], [`Nats`], [`JetStream`],
-//! [`Tables`]) that the builder takes an
+//! [`Tables`], [`Replication`]) that the builder takes an
 //! implementation of: `examples/embed.rs` brings its own configuration.
 //!
 //! # Serving the API
@@ -69,6 +69,8 @@
 //! | `nats/` | the two NATS servers of a node in a cluster |
 //! | `live_routes.rs` | keeps their routes as the configuration has them |
 //! | `peers.rs` | answers what other nodes ask |
+//! | `replication/` | keeps streams and durable consumers as the records of nodes say |
+//! | `recovery.rs` | has what operations have left finished or undone |
 //! | `config/` | the file `harperdb-config.yaml`, and the settings in it |
 //! | `users/` | who may log in |
 //! | `keys/` | the certificates and the password of the cluster |
@@ -92,6 +94,8 @@ pub mod nats;
 pub mod operations;
 pub mod peers;
 mod pem;
+pub mod recovery;
+pub mod replication;
 mod runtime;
 pub mod store;
 pub mod users;
@@ -101,9 +105,9 @@ pub use capabilities::{
     BoxFuture, Capabilities, Change, Clock, Config, ConfigError, ConfigGrants, Durable, Entry,
     Extent, GrantError, Grants, JetStream, JetStreamError, JetStreamGrants, KeyPath, KeyPattern,
     Level, Log, Nats, NatsError, NatsGrants, Node, NodeInfo, Page, Ports, RESERVED_SUBJECTS,
-    ROWS_OF_A_PAGE, Replication, ReplicationError, ReservedError, Row, SYSTEM_DATABASE, ServerInfo, Snapshot, StreamInfo,
-    StreamPattern, SubjectPattern, SystemClock, SystemInfo, TableGrants, TableInfo, TableName,
-    TablePattern, Tables, TablesError, Texts, ThisNode, TracingLog,
+    ROWS_OF_A_PAGE, Replication, ReplicationError, ReservedError, Row, SYSTEM_DATABASE, ServerInfo,
+    Snapshot, StreamInfo, StreamPattern, SubjectPattern, SystemClock, SystemInfo, TableGrants,
+    TableInfo, TableName, TablePattern, Tables, TablesError, Texts, ThisNode, TracingLog,
 };
 pub use describe::describe;
 pub use dispatch::{Caller, Error, ErrorKind, Origin, Role};

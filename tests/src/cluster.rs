@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use harper_host::{
     BoxFuture, Extent, HostBuilder, JetStream, JetStreamError, Nats, NatsError, Node, NodeInfo,
-    Page, Ports, Replication, ReplicationError, Row, ServerInfo, StreamInfo, SystemInfo, TableInfo, TableName, Tables,
-    TablesError,
+    Page, Ports, Replication, ReplicationError, Row, ServerInfo, StreamInfo, SystemInfo, TableInfo,
+    TableName, Tables, TablesError,
 };
 use serde_json::{Value, json};
 

@@ -32,6 +32,7 @@ pub use tables::{Page, ROWS_OF_A_PAGE, Row, TableInfo, TableName, Tables, Tables
 
 pub(crate) use call::Call;
 pub(crate) use config::Counted;
+pub(crate) use grants::is_stream_name;
 pub(crate) use meter::{Capability, Exceeded, HostCalls, Meter};
 pub(crate) use tables::NoTables;
 

@@ -189,4 +189,11 @@ mod tests {
         node.set_operations_api_port(9925);
         assert_eq!(node.info().ports.operations_api, Some(9925));
     }
+
+    #[test]
+    fn each_run_has_another_name() {
+        let (one, other) = (ThisNode::new(None), ThisNode::new(None));
+        assert_eq!(one.info().boot, one.info().boot);
+        assert_ne!(one.info().boot, other.info().boot);
+    }
 }

@@ -122,7 +122,8 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
         if let Err(refused) = begun {
             return Ok(Err(refused));
         }
-        let name = |table: wit::TableName| TableName { database: table.database, table: table.name };
+        let name =
+            |table: wit::TableName| TableName { database: table.database, table: table.name };
         let tables = tables.into_iter().map(name).collect();
         let done = tokio::time::timeout(timeout, replication.ensure_streams(tables, timeout)).await;
         let late = || ReplicationError::Unavailable("The streams were not made in time".into());

@@ -10,8 +10,8 @@ use crate::capabilities::{
     self, BoxFuture, Extent, JetStream, JetStreamError, NatsError, ServerInfo, StreamInfo,
 };
 
-/// nats-server's code for a stream that is not there.
-const STREAM_NOT_FOUND: u32 = 10059;
+/// nats-server's codes for a stream or a consumer that is not there.
+const NOT_FOUND: [u32; 2] = [10059, 10014];
 
 impl capabilities::Nats for Nats {
     fn request(
@@ -139,7 +139,7 @@ impl JetStream for Nats {
 }
 
 impl Nats {
-    async fn ask_api<T: for<'de> Deserialize<'de>>(
+    pub(super) async fn ask_api<T: for<'de> Deserialize<'de>>(
         &self,
         subject: &str,
         request: Vec<u8>,
@@ -159,7 +159,7 @@ impl Nats {
         match serde_json::from_slice(&reply) {
             Ok(Reply::Done(done)) => Ok(done),
             Ok(Reply::Refused { error }) => Err(match error.err_code {
-                STREAM_NOT_FOUND => JetStreamError::NotFound,
+                code if NOT_FOUND.contains(&code) => JetStreamError::NotFound,
                 _ => JetStreamError::Other(error.description),
             }),
             Err(error) => Err(JetStreamError::Other(format!("The reply is none: {error}"))),

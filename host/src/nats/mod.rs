@@ -21,6 +21,7 @@
 //! | `names.rs` | whether another node has this one's name |
 //! | `network.rs` | who is in the network |
 //! | `capability.rs` | both, as plugins may use them |
+//! | `streams.rs` | making streams and durable consumers |
 //! | `state.rs` | what is known of both servers at the moment, and its metrics |
 
 mod capability;
@@ -37,6 +38,7 @@ mod program;
 mod route;
 mod spawn;
 mod state;
+mod streams;
 mod supervisor;
 #[cfg(test)]
 mod tests;
@@ -49,6 +51,8 @@ pub use network::{Server, Servers, ServersError};
 pub use route::{Route, RouteError};
 pub use state::{Ports, ServerKind, ServerState};
 pub use supervisor::Supervisor;
+
+pub(crate) use streams::{Deliver, StreamConfig};
 
 /// The account of data.
 const DATA_ACCOUNT: &str = "HDB";

@@ -11,6 +11,7 @@ mod error;
 mod idle;
 mod limits;
 mod precompiled;
+mod recover;
 mod ticker;
 
 pub use component::{ComponentSource, LoadError, Operation};
@@ -20,6 +21,7 @@ pub(crate) use answer::Answerer;
 pub(crate) use call::Used;
 pub(crate) use component::Plugin;
 pub(crate) use error::CallError;
+pub(crate) use recover::Recoverer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -75,7 +77,8 @@ impl Runtime {
 /// microseconds instead of system calls. Those that wait for a call hold their places too.
 fn pool() -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
-    let instances = CONCURRENT_CALLS + answer::CONCURRENT_ANSWERS + idle::most() as u32;
+    // And one that recovers.
+    let instances = CONCURRENT_CALLS + answer::CONCURRENT_ANSWERS + idle::most() as u32 + 1;
     pool.total_component_instances(instances)
         .total_core_instances(instances * CORE_INSTANCES)
         .max_core_instances_per_component(CORE_INSTANCES)

@@ -2,8 +2,10 @@
 //!
 //! redb blocks, so every transaction runs on tokio's blocking threads.
 
+mod durables;
 mod nodes;
 mod open;
+mod records;
 mod tables;
 mod users;
 
@@ -11,10 +13,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use redb::{Database, ReadTransaction, WriteTransaction};
+use tokio::sync::watch;
 
-pub use nodes::{NodeRecord, Renamed, Stale};
+pub use nodes::Renamed;
 pub use open::OpenError;
+pub use records::{Record, Stale};
 pub use users::{Changed, User};
+
+pub(crate) use durables::{Durable, Durables, Start};
 
 /// The open database; clones share it, and it is closed with the last one.
 #[derive(Clone)]
@@ -22,6 +28,7 @@ pub struct Store {
     database: Arc<Database>,
     /// redb refuses every write after one that its disk has failed.
     failed: Arc<AtomicBool>,
+    node_changes: Arc<watch::Sender<u64>>,
 }
 
 /// Why a transaction failed; nothing of it was kept.
@@ -46,7 +53,7 @@ impl<E: Into<redb::Error>> From<E> for Error {
 
 impl Store {
     fn new(database: Database) -> Store {
-        Store { database: Arc::new(database), failed: Arc::default() }
+        Store { database: Arc::new(database), failed: Arc::default(), node_changes: Arc::default() }
     }
 
     /// Whether it takes writes: none after its disk has failed, until it is opened again.
@@ -74,11 +81,25 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&WriteTransaction) -> Result<T, Error> + Send + 'static,
     {
+        self.write_then(f, |_| ()).await
+    }
+
+    /// The same, and runs `then` once that is durable, whether anybody waits for it or not.
+    async fn write_then<T, F>(
+        &self,
+        f: F,
+        then: impl FnOnce(&T) + Send + 'static,
+    ) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&WriteTransaction) -> Result<T, Error> + Send + 'static,
+    {
         let database = self.database.clone();
         let written = blocking(move || {
             let transaction = database.begin_write()?;
             let value = f(&transaction)?;
             transaction.commit()?;
+            then(&value);
             Ok(value)
         })
         .await;

@@ -11,12 +11,14 @@ use redb::{
     backends::FileBackend,
 };
 
-use super::{Store, nodes, users};
+use super::records::{INTENTS, NODES};
+use super::{Store, durables, nodes, users};
 
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("system.meta");
 const SCHEMA_VERSION: &str = "schema_version";
-/// What this version of the host reads and writes. 2 has nodes, 1 had users alone.
-const SCHEMA: u64 = 2;
+/// What this version of the host reads and writes. 1 had users alone, 2 has nodes, 3 what
+/// adding nodes needs.
+const SCHEMA: u64 = 3;
 /// How a file's name begins until it is whole.
 const NEW: &str = ".harper.redb.new-";
 /// redb's default is 1 GiB, more than the rest of the host.
@@ -168,7 +170,9 @@ fn bring_up_to_date(transaction: WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(META)?.insert(SCHEMA_VERSION, SCHEMA)?;
     transaction.open_table(users::TABLE)?;
     transaction.open_table(nodes::OWN)?;
-    transaction.open_table(nodes::TABLE)?;
+    transaction.open_table(NODES.table)?;
+    transaction.open_table(INTENTS.table)?;
+    transaction.open_table(durables::TABLE)?;
     Ok(transaction.commit()?)
 }
 

@@ -23,6 +23,7 @@ pub(crate) async fn handle(name: &str, request: &Value) -> Result<String, Error>
                 "clustering": info.clustering,
                 "ports": [info.ports.clustering, info.ports.operations_api],
                 "uptime": info.uptime,
+                "boot": info.boot,
             })))
         }
         "nats_request" => reply(ask().await.map(|answer| json!(answer))),

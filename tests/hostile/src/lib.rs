@@ -21,6 +21,7 @@ mod bindings {
             }
         ",
         world: "harper:hostile/hostile",
+        generate_all,
     });
 }
 

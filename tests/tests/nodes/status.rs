@@ -81,7 +81,8 @@ async fn nodes_that_are_there_are_open() {
 /// Of a node that is there, one that refuses, one that is silent and one that is not there.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_of_the_four_states() {
-    let cluster = Nodes::with(2, Wanted { status_timeout: TIMEOUT }).await.unwrap();
+    let cluster =
+        Nodes::with(2, Wanted { status_timeout: TIMEOUT, ..Wanted::default() }).await.unwrap();
     let [first, second] = &cluster.nodes[..] else { panic!("two nodes") };
     let elsewhere = second.servers.on_hub().await.unwrap();
     let mut tasks = JoinSet::new();

@@ -66,9 +66,7 @@ impl TablePattern {
             Some(granted) => granted == database,
             None => database != SYSTEM_DATABASE && is_name(database),
         };
-        is_covered
-            && is_name(table)
-            && self.table.as_ref().is_none_or(|granted| granted == table)
+        is_covered && is_name(table) && self.table.as_ref().is_none_or(|granted| granted == table)
     }
 }
 
@@ -84,7 +82,10 @@ impl FromStr for TablePattern {
             Some((database, table)) if is_name(database) && is_name(table) => {
                 Ok(Self { database: Some(database.into()), table: Some(table.into()) })
             }
-            _ => Err(GrantError::new(text, "database.table, or database.* for all of its tables, or *.*")),
+            _ => Err(GrantError::new(
+                text,
+                "database.table, or database.* for all of its tables, or *.*",
+            )),
         }
     }
 }
