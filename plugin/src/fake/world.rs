@@ -76,6 +76,8 @@ struct Inner {
     odds: Cell<u64>,
     requests: Cell<u32>,
     warnings: RefCell<Vec<String>>,
+    /// What has happened, for whoever has to find out why.
+    story: RefCell<Vec<String>>,
 }
 
 /// A call of an operation.
@@ -119,6 +121,7 @@ impl World {
             odds: Cell::default(),
             requests: Cell::default(),
             warnings: RefCell::default(),
+            story: RefCell::default(),
         };
         for (i, name) in names.iter().enumerate() {
             let state = State { boot: i as u64, ..State::default() };
@@ -315,7 +318,8 @@ impl World {
         for one in &names {
             for other in names.iter().filter(|other| *other > one) {
                 let (here, there) = (seen(one, other), seen(other, one).map(swap));
-                assert_eq!(here, there, "{context}: {one} and {other}");
+                let story = || self.0.story.borrow().join("\n");
+                assert_eq!(here, there, "{context}: {one} and {other}\n{}", story());
             }
             assert_eq!(self.rows(one, "hdb_intents").len(), 0, "{context}: intents of {one}");
         }
@@ -394,6 +398,11 @@ impl Host {
             _ => return,
         }
         pending::<()>().await;
+    }
+
+    fn note(&self, what: impl std::fmt::Display) {
+        let time = self.executor().now() / 1_000_000;
+        self.world.0.story.borrow_mut().push(format!("{time} ms: {} {what}", self.node));
     }
 
     fn state<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
@@ -486,6 +495,10 @@ impl Nats for Host {
         }
         if self.world.is_away(&node) || fault == Some(Fault::NotListening) {
             return Err(NatsError::NoResponders);
+        }
+        if is_change {
+            let request = brief(&request.into_json());
+            self.note(format_args!("tells {node}, {fault:?}: {request}"));
         }
         let end = self.executor().now() + nanoseconds(timeout);
         match fault {
@@ -619,6 +632,7 @@ impl Tables for Host {
             state.rows.insert(at, (revision, value.clone()));
             Ok(revision.to_string())
         })
+        .inspect(|_| self.note(format_args!("puts {table} {key}: {}", brief(value))))
     }
 
     async fn delete(
@@ -639,6 +653,7 @@ impl Tables for Host {
             state.rows.remove(&at);
             Ok(())
         })
+        .inspect(|()| self.note(format_args!("deletes {table} {key}")))
     }
 
     async fn create(&self, table: &TableInfo) -> Result<(), TablesError> {
@@ -692,4 +707,37 @@ impl Replication for Host {
 
 fn nanoseconds(duration: Duration) -> Moment {
     duration.as_nanos().try_into().unwrap_or(Moment::MAX / 4)
+}
+
+/// A record, an intent or a request, as far as one has to know.
+fn brief(value: &Value) -> String {
+    let list = |value: &Value| {
+        let one = |one: &Value| {
+            let flag = |key: &str, sign: &'static str| if one[key] == true { sign } else { "" };
+            let table = one["table"].as_str().unwrap_or_default();
+            format!(
+                "{}{table}{}{}",
+                flag("subscribe", "<"),
+                flag("publish", ">"),
+                flag("drop", "!")
+            )
+        };
+        let items = value["subscriptions"].as_array().map(Vec::as_slice).unwrap_or_default();
+        items.iter().map(one).collect::<Vec<_>>().join(" ")
+    };
+    if value.get("direction").is_none() {
+        let what = value["operation"].as_str().unwrap_or_default();
+        return format!("{what} [{}] {}", list(value), value["change"]);
+    }
+    format!(
+        "{} {} from [{}] to [{}], until {}, at large {}, told {}, {}",
+        value["direction"],
+        value["operation"],
+        list(&value["before"]),
+        list(&value["after"]),
+        value["until"],
+        value["at_large"],
+        value["told_at"],
+        value["change"],
+    )
 }

@@ -246,7 +246,7 @@ pub(super) async fn agree<H: Capabilities>(
             is_new: false,
             ..first.clone()
         };
-        request::tell(errand, &change, TELL).await?;
+        request::tell(errand, &change, TELL).await.map_err(Failure::again)?;
     }
     let text = format!("Node '{node}' changes the same subscriptions again and again");
     Err(Failure::done(Error::Conflict(text)))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{ANSWERED, ATTEMPTS, Errand, WAIT, WHOLE, undo};
+use super::{ANSWERED, ATTEMPTS, Errand, WAIT, WHOLE, merge, undo};
 use crate::capabilities::{Capabilities, Log, NodeInfo, Row, TableInfo, Tables, TablesError};
 use crate::nodes::NodeRecord;
 use crate::operation::Error;
@@ -42,6 +42,9 @@ pub struct Intent {
     /// The record after; null if there will be none. What other nodes change meanwhile is entered
     /// when this is where it goes.
     pub after: Option<NodeRecord>,
+    /// The tables, each with its database, of which the other node may have been told something.
+    #[serde(default)]
+    pub keys: Vec<(String, String)>,
     /// What the other node is told, forward.
     #[serde(default)]
     pub told: Vec<Value>,
@@ -56,6 +59,9 @@ pub struct Intent {
     /// is brought to, while a request was at large.
     #[serde(default)]
     pub told_at: Option<u64>,
+    /// How often the other node has refused to be told.
+    #[serde(default)]
+    pub refused: u32,
 }
 
 /// How an intent ends that its operation does not end.
@@ -85,6 +91,8 @@ impl Intent {
         before: Option<NodeRecord>,
         after: Option<NodeRecord>,
     ) -> Self {
+        let keys = merge::touched(before.as_ref(), after.as_ref()).into_iter();
+        let keys = keys.map(|(schema, table)| (schema.to_owned(), table.to_owned())).collect();
         let mut intent = Self {
             node: errand.node.into(),
             operation: errand.operation.into(),
@@ -95,10 +103,12 @@ impl Intent {
             direction,
             before,
             after,
+            keys,
             told: Vec::new(),
             tables: Vec::new(),
             at_large: true,
             told_at: None,
+            refused: 0,
         };
         intent.hold(&errand.host.info());
         intent
@@ -122,9 +132,9 @@ impl Intent {
 
     /// Whether whatever the other node once got is no longer worked at. It may have got it when it
     /// was first heard again, and not earlier.
-    pub fn is_quiet(&self, this: &NodeInfo) -> bool {
-        let heard = self.told_at.filter(|_| self.boot == this.boot);
-        heard.is_some_and(|at| milliseconds(this.uptime) >= at + milliseconds(ANSWERED))
+    fn is_quiet(&self, this: &NodeInfo) -> bool {
+        let told = self.told_at.filter(|_| self.boot == this.boot);
+        told.is_none_or(|at| milliseconds(this.uptime) >= at + milliseconds(ANSWERED))
     }
 
     /// All intents. One that cannot be read is warned of and left alone.
@@ -206,13 +216,14 @@ pub async fn release_parts<H: Capabilities>(
 }
 
 impl StoredIntent {
-    /// Takes it over from whoever no longer works at it. None if somebody does, or was faster.
+    /// Takes it over from whoever no longer works at it. None if somebody does, or was faster, or if
+    /// it is too early to tell the other node once more.
     pub async fn claim<H: Capabilities>(
         mut self,
         errand: &Errand<'_, H>,
     ) -> Result<Option<Self>, Error> {
         let this = errand.host.info();
-        if self.intent.is_held(&this) {
+        if self.intent.is_held(&this) || !self.intent.is_quiet(&this) {
             return Ok(None);
         }
         if self.intent.boot != this.boot {

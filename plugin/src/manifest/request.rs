@@ -109,6 +109,12 @@ impl Failure {
     pub fn done(error: Error) -> Self {
         Self { error, cause: Cause::Done }
     }
+
+    /// The same of a node that has done its part, and was told something more.
+    pub fn again(self) -> Self {
+        let cause = if self.cause.may_be_done() { self.cause } else { Cause::Done };
+        Self { cause, ..self }
+    }
 }
 
 impl Cause {

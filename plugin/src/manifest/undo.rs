@@ -11,6 +11,9 @@ use crate::capabilities::{Capabilities, TablesError};
 use crate::nodes::{NodeRecord, Stored, Subscription};
 use crate::operation::Error;
 
+/// A node that has refused so often to be told has nothing to undo, by its own account.
+const MOST_REFUSALS: u32 = 10;
+
 /// How far an intent has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
@@ -70,15 +73,15 @@ async fn bring<H: Capabilities>(errand: &Errand<'_, H>, tell: bool) -> Result<En
     let Some(StoredIntent { intent, .. }) = Intent::get(errand.host, errand.node).await? else {
         return Ok(Ended::Yes);
     };
-    if intent.told_at.is_some() && !intent.is_quiet(&errand.host.info()) {
-        Intent::alter(errand, Intent::let_go).await?;
-        return Ok(Ended::NotQuiet);
-    }
-    if tell && let Err(cause) = restore_there(errand).await? {
+    if tell
+        && let Err(cause) = restore_there(errand).await?
+        && (cause != Cause::Refused || intent.refused < MOST_REFUSALS)
+    {
         Intent::alter(errand, |intent| {
             // What it was told just now may be as late as what it was told before.
             intent.at_large |= cause.is_at_large();
             intent.told_at = None;
+            intent.refused += u32::from(cause == Cause::Refused);
             intent.let_go();
         })
         .await?;
@@ -138,11 +141,10 @@ async fn restore_there<H: Capabilities>(
         let (change, edits) = telling(&intent.intent, record.as_ref());
         match request::tell(errand, &change, UNDO).await {
             Ok(_) => {}
-            // It is there, and has nothing to undo, by its own account.
-            Err(Failure { cause: Cause::Refused, error }) => {
-                host.warn(&format!("What was begun is not undone: {}", error.text()));
+            Err(Failure { cause, error }) => {
+                host.warn(&format!("What was begun is not undone yet: {}", error.text()));
+                return Ok(Err(cause));
             }
-            Err(Failure { cause, .. }) => return Ok(Err(cause)),
         }
         let now = NodeRecord::get(host, node).await?.map(|stored| stored.record);
         let is_same = match &now {
@@ -151,6 +153,10 @@ async fn restore_there<H: Capabilities>(
         };
         if is_same {
             return Ok(Ok(()));
+        }
+        if errand.own > node {
+            // It may be telling this node at the same moment.
+            errand.pause().await;
         }
     }
     Ok(Err(Cause::Done))
@@ -162,12 +168,14 @@ fn telling(intent: &Intent, record: Option<&NodeRecord>) -> (Change, Vec<Edit>) 
     let (before, after) = (intent.before.as_ref(), intent.after.as_ref());
     let backward = intent.direction == Direction::Backward;
     let mut keys = merge::touched(before, after);
+    let told = intent.keys.iter().map(|(schema, table)| (&**schema, &**table));
+    keys.extend(told);
     if !backward {
         // All of it: the other node may have had nothing of it yet.
-        let known: HashSet<_> = keys.iter().copied().collect();
-        let others = record.subscriptions.iter().map(Subscription::key);
-        keys.extend(others.filter(|key| !known.contains(key)));
+        keys.extend(record.subscriptions.iter().map(Subscription::key));
     }
+    let mut known = HashSet::new();
+    keys.retain(|key| known.insert(*key));
     let edits = merge::as_they_are(Some(record), &keys);
     let told = edits.iter().map(|edit| {
         let mut told = merge::told(edit);

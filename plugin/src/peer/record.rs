@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Peer;
 use crate::capabilities::{Capabilities, TablesError};
 use crate::manifest::intent::{Direction, Intent};
+use crate::manifest::merge;
 use crate::nodes::NodeRecord;
 use crate::operation::Error;
 
@@ -28,13 +29,17 @@ pub(super) async fn change<H: Capabilities>(
         let (record, revision) = stored.map(|stored| (stored.record, stored.revision)).unzip();
         let after = edit(record.as_ref()).await?;
         if let Some(mut stored) = Intent::get(host, node).await.map_err(text)? {
-            let Intent { direction, before, after, .. } = &mut stored.intent;
+            let Intent { direction, before, after, keys, .. } = &mut stored.intent;
             let entered = match direction {
                 Direction::Backward => before,
                 Direction::Forward => after,
             };
             let changed = edit(entered.as_ref()).await?;
             if *entered != changed {
+                let touched = merge::touched(entered.as_ref(), changed.as_ref());
+                keys.extend(touched.iter().map(|(one, other)| ((*one).into(), (*other).into())));
+                keys.sort();
+                keys.dedup();
                 *entered = changed;
                 match stored.intent.put(host, Some(&stored.revision)).await {
                     Err(TablesError::Conflict) => continue,
