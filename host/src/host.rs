@@ -142,7 +142,7 @@ pub struct HostBuilder {
     replication: Option<Arc<dyn Replication>>,
     plugins: Vec<PluginToLoad>,
     operations: Vec<(Operation, Arc<Native>)>,
-    clustering_limits: Limits,
+    clustering_limits: Option<Limits>,
     peer_limits: Option<Limits>,
     recovery_limits: Option<Limits>,
 }
@@ -275,14 +275,15 @@ impl HostBuilder {
         self
     }
 
-    /// The budget of the clustering plugin's calls.
+    /// The budget of the clustering plugin's calls. Default: as [`Limits`] has it, but for 5 s on a
+    /// processor and 50,000 calls to capabilities.
     pub fn clustering_limits(mut self, limits: Limits) -> Self {
-        self.clustering_limits = limits;
+        self.clustering_limits = Some(limits);
         self
     }
 
-    /// The budget of its answers to other nodes. Default: 64 MiB of memory, 500 ms on a processor,
-    /// 10 s in all, 1 MiB for the request and 16 MiB for the answer.
+    /// The budget of its answers to other nodes. Default: 64 MiB of memory, 2 s on a processor,
+    /// 10 s in all, 4 MiB for the request and 16 MiB for the answer.
     pub fn peer_limits(mut self, limits: Limits) -> Self {
         self.peer_limits = Some(limits);
         self
@@ -376,7 +377,7 @@ impl HostBuilder {
             .map_err(|error| BuildError::Runtime(format!("{error:#}")))?;
         let mut dispatch = Dispatch::new(runtime, metrics, self.audit);
         let source = ComponentSource::clustering();
-        let limits = self.clustering_limits;
+        let limits = self.clustering_limits.unwrap_or_else(Limits::of_clustering);
         let clustering = dispatch.load("clustering", source, clustering_grants(), limits).await?;
         let peer_limits = self.peer_limits.unwrap_or_else(Answerer::limits);
         dispatch.answer_with(clustering.clone(), peer_limits)?;

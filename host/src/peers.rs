@@ -12,10 +12,10 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::Host;
 
-/// Requests that are held at the same time, those included that wait for a place to run. What comes
-/// beyond stays with the connection, which drops the newest when it holds too much: whoever asked
+/// Requests that are held at the same time, those included that wait for a place to run; of those
+/// with more than a mebibyte, fewer. What comes beyond stays with the connection, which drops the newest when it holds too much: whoever asked
 /// sees a timeout.
-const HELD: usize = 64;
+const HELD: u32 = 64;
 
 /// Answers until it is dropped.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl Drop for Peers {
 }
 
 async fn serve(mut subscriber: Subscriber, client: Client, host: Host) {
-    let places = Arc::new(Semaphore::new(HELD));
+    let places = Arc::new(Semaphore::new(HELD as usize));
     // Ends its tasks when it is dropped, with this one.
     let mut answers = JoinSet::new();
     while let Some(message) = subscriber.next().await {
@@ -60,7 +60,9 @@ async fn serve(mut subscriber: Subscriber, client: Client, host: Host) {
             answer(message, &client, &host).await;
             continue;
         }
-        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let size = u32::try_from(message.payload.len() >> 20).unwrap_or(u32::MAX);
+        let place = places.clone().acquire_many_owned(size.saturating_add(1).min(HELD));
+        let Ok(place) = place.await else { return };
         let (client, host) = (client.clone(), host.clone());
         answers.spawn(async move {
             answer(message, &client, &host).await;

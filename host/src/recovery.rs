@@ -1,7 +1,8 @@
 //! Has the plugin finish or undo what its earlier calls have left between two nodes.
 //!
-//! It is asked when this starts, after a call that was stopped or given up, and again while something
-//! is left: a node that it takes may be away for days.
+//! It is asked when this starts, after a call that was stopped or given up, and again and again: a call
+//! that ended well may have left something too, for a node that was silent; and such a node may be
+//! away for days.
 
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use crate::Host;
 
 /// Between two calls while something is left.
 const AGAIN: Duration = Duration::from_secs(5);
+/// And while nothing is.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// Goes on until it is dropped.
 #[derive(Debug)]
@@ -45,9 +48,7 @@ async fn recover(host: Host) {
             tracing::info!(left, "operations between nodes are neither done nor undone yet");
         }
         before = left;
-        match left {
-            0 => host.something_left().await,
-            _ => drop(timeout(AGAIN, host.something_left()).await),
-        }
+        let wait = if left == 0 { LOOK } else { AGAIN };
+        let _ = timeout(wait, host.something_left()).await;
     }
 }

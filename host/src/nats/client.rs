@@ -142,6 +142,10 @@ impl Nats {
         jetstream::with_domain(self.client(), domain)
     }
 
+    pub(crate) fn is_connected(&self) -> bool {
+        self.0.data.connection_state() == Connection::Connected
+    }
+
     /// Sends a request as the cluster user, and returns the reply's payload.
     ///
     /// # Errors
@@ -162,7 +166,7 @@ impl Nats {
             return Err(RequestError::Subject);
         }
         // It would wait for the connection until the deadline.
-        if self.0.data.connection_state() != Connection::Connected {
+        if !self.is_connected() {
             return Err(RequestError::Unavailable("not connected".into()));
         }
         let request = async_nats::Request::new().payload(payload).timeout(None);

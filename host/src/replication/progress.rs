@@ -130,13 +130,15 @@ impl Shared {
         end: Instant,
     ) -> Result<(), ReplicationError> {
         let mut progress = self.progress.subscribe();
+        let until = Instant::now() + LEASE;
+        lock(&self.leases).extend(tables.iter().map(|table| (table.clone(), until)));
+        // Whatever begins from now on knows of them.
         let asked = Instant::now();
-        lock(&self.leases).extend(tables.iter().map(|table| (table.clone(), asked + LEASE)));
         self.ask(true, None);
         loop {
             let problem = {
                 let now = progress.borrow_and_update();
-                let is_answer = now.own.state.began().is_some_and(|began| began > asked);
+                let is_answer = now.own.state.began().is_some_and(|began| began >= asked);
                 match &now.own.state {
                     State::Matched(_) if is_answer => {
                         let failed = tables.iter().find_map(|table| now.own.failed.get(table));

@@ -207,6 +207,9 @@ impl Remote {
     }
 
     fn unreachable(&self, error: &JetStreamError) -> String {
+        if !self.nats.is_connected() {
+            return "This node's leaf server cannot be reached at the moment".into();
+        }
         match error {
             JetStreamError::Timeout => format!("Node '{}' does not answer", self.node),
             _ => format!("Node '{}' cannot be reached", self.node),

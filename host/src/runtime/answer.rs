@@ -50,10 +50,11 @@ impl Answerer {
     pub(crate) fn limits() -> Limits {
         Limits {
             memory: 64 << 20,
-            cpu: Duration::from_millis(500),
+            cpu: Duration::from_secs(2),
             wall_clock: Duration::from_secs(10),
-            host_calls: 1000,
-            request_bytes: 1 << 20,
+            host_calls: 15_000,
+            // Some thousand subscriptions, with their tables' attributes.
+            request_bytes: 4 << 20,
             reply_bytes: 16 << 20,
             exchanged_bytes: 64 << 20,
         }

@@ -40,6 +40,9 @@ pub enum Error {
     /// A stored value is not what this version writes there.
     #[error("the database holds a value that cannot be read: {0}")]
     Value(#[source] serde_json::Error),
+    /// The table has as many records as it may have: what other nodes send is not kept without end.
+    #[error("the table has {0} records, and may have no more")]
+    Full(u64),
     /// The task that ran the transaction was lost: a bug, or the runtime is shutting down.
     #[error("the database did not answer")]
     Lost,

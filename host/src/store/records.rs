@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use redb::{AccessGuard, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{AccessGuard, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -21,6 +21,10 @@ pub(super) struct Records {
     /// Whether [`Store::node_changes`] counts its changes.
     are_nodes: bool,
 }
+
+/// Records that such a table may have: each is made for another node, which may be one that sends
+/// requests under as many names as it likes.
+const MOST: u64 = 10_000;
 
 /// Key the node's name.
 pub(super) static NODES: Records = Records {
@@ -135,6 +139,9 @@ impl Store {
             let mut table = t.open_table(of.table)?;
             if revision(&table, &key)? != expected {
                 return Ok(Err(Stale));
+            }
+            if expected.is_none() && table.len()? >= MOST {
+                return Err(Error::Full(MOST));
             }
             let revision = of.next_revision(t)?;
             let value = serde_json::to_vec(&Record { revision, record }).map_err(Error::Value)?;

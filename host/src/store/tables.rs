@@ -126,6 +126,7 @@ impl From<Error> for TablesError {
             Error::Database(_) => {
                 Self::Unavailable("The database cannot be read or written".into())
             }
+            Error::Full(_) => Self::Unavailable(error.to_string()),
             Error::Value(_) | Error::Lost => Self::Other("The database did not answer".into()),
         }
     }

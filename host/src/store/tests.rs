@@ -11,6 +11,7 @@ use redb::{Database, TableDefinition};
 use serde_json::json;
 
 use super::open::META;
+use super::records;
 use super::*;
 use crate::capabilities::{TableName, Tables, TablesError};
 
@@ -393,4 +394,25 @@ async fn durables_are_remembered_by_node_and_stream() {
     store.forget_durables("node2", vec!["1".into(), "2".into(), "9".into()]).await.unwrap();
     let left: Durables = all.into_iter().filter(|(n, _)| n == "0" || n == "3").collect();
     assert_eq!(store.durables().await.unwrap(), BTreeMap::from([("node2".to_owned(), left)]));
+}
+
+#[tokio::test]
+async fn records_of_nodes_are_not_kept_without_end() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).await.unwrap();
+    let fill = |t: &WriteTransaction| {
+        let mut table = t.open_table(records::NODES.table)?;
+        for n in 0..9_999 {
+            let record = json!({ "revision": 1, "record": {} }).to_string();
+            table.insert(n.to_string().as_str(), record.as_bytes())?;
+        }
+        Ok(())
+    };
+    store.write(fill).await.unwrap();
+    let last = store.put_node("last", json!({}), None).await.unwrap().unwrap();
+    let over = store.put_node("over", json!({}), None).await;
+    assert!(matches!(over, Err(Error::Full(10_000))), "{over:?}");
+    let last = store.put_node("last", json!({ "n": 1 }), Some(last)).await.unwrap().unwrap();
+    store.remove_node("last", last).await.unwrap().unwrap();
+    store.put_node("over", json!({}), None).await.unwrap().unwrap();
 }

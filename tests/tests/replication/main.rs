@@ -178,8 +178,16 @@ async fn durables(asker: &Nats, node: &str, of: &str) -> BTreeMap<String, consum
     let context = asker.jetstream(&names::domain(node));
     let stream = names::stream(&database, &table);
     let Ok(stream) = context.get_stream(stream).await else { return BTreeMap::new() };
-    let consumers: Vec<consumer::Info> = stream.consumers().try_collect().await.unwrap();
-    consumers.into_iter().map(|info| (info.name, info.config)).collect()
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        // While one is being deleted, nats-server lists what is no list.
+        let listed: Result<Vec<consumer::Info>, _> = stream.consumers().try_collect().await;
+        match listed {
+            Ok(found) => return found.into_iter().map(|info| (info.name, info.config)).collect(),
+            Err(error) => assert!(tokio::time::Instant::now() < end, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// Waits until the durables on a table's stream have these names.

@@ -1,6 +1,6 @@
 //! Many nodes, of which most say nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use harper_host::nats::RequestError;
 use harper_tests::nats::eventually;
@@ -66,6 +66,29 @@ async fn what_is_wanted_and_there_is_counted() {
     node.settle("b").await.unwrap();
     assert_eq!([count("streams_wanted"), count("streams_present")], [0.0, 0.0]);
     assert_eq!(count("failures_total{of=\"streams\"}"), 0.0);
+}
+
+// covers: replication.many
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_nodes_with_a_hundred_subscriptions_delay_nobody() {
+    let cluster = nodes(2).await;
+    let [first, second] = &cluster.nodes[..] else { panic!("two nodes") };
+    second.put("node-1", publishes(&["dev.dog"])).await;
+    second.settle("node-1").await.unwrap();
+    let tables: Vec<_> = (0..100).map(|n| format!("dev.t{n}")).collect();
+    let tables: Vec<_> = tables.iter().map(String::as_str).collect();
+    // Nobody is there.
+    let all = (0..1000).map(async |n| first.put(&format!("away-{n}"), subscribes(&tables)).await);
+    for some in all.collect::<Vec<_>>() {
+        some.await;
+    }
+    let began = Instant::now();
+    first.put("node-2", subscribes(&["dev.dog"])).await;
+    first.settle("node-2").await.unwrap();
+    // A second by itself; the machine may have more to do.
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    println!("settled after {took:?} beside a thousand nodes that are away");
 }
 
 /// A host that counts for a node.
