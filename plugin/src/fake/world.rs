@@ -196,6 +196,20 @@ impl World {
         call.reply().expect("the call ends")
     }
 
+    /// What a node answers to a request of another one.
+    pub(crate) fn ask(&self, node: &str, request: Value) -> Value {
+        let host = self.host(node, Call::new(None), 10);
+        let (life, reply) = (host.life.clone(), Rc::new(RefCell::new(Value::Null)));
+        let answer = reply.clone();
+        self.0.executor.spawn(life, async move {
+            let bytes = crate::peer::answer(&host, &harper_wire::encode(&request.into())).await;
+            let limits = harper_wire::Limits::default();
+            *answer.borrow_mut() = harper_wire::decode(&bytes, &limits).unwrap().into_json();
+        });
+        self.run();
+        reply.take()
+    }
+
     /// Runs all that has begun.
     pub(crate) fn run(&self) {
         self.0.executor.run();

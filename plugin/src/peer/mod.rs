@@ -111,6 +111,9 @@ fn read(request: &[u8]) -> Result<(String, Request), String> {
 }
 
 #[cfg(test)]
+mod changes;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::capabilities::TablesError;

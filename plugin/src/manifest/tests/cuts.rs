@@ -24,6 +24,7 @@ fn operations() -> Vec<(fn(u64) -> World, Value)> {
     ]
 }
 
+// covers: nodes.midway.stopped
 #[test]
 fn a_call_that_is_cut_off_is_finished_or_undone() {
     for (world_of, request) in operations() {
@@ -63,6 +64,7 @@ fn a_call_that_is_cut_off_is_finished_or_undone() {
     }
 }
 
+// covers: nodes.midway.other
 #[test]
 fn an_answer_that_is_cut_off_leaves_both_nodes_the_same() {
     for (world_of, request) in operations() {

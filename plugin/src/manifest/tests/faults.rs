@@ -14,6 +14,7 @@ const FAULTS: [Fault; 7] = [
     Fault::OwnServer,
 ];
 
+// covers: nodes.midway.failed
 #[test]
 fn a_change_that_fails_is_undone() {
     for fault in FAULTS {
@@ -41,6 +42,7 @@ fn a_change_that_fails_is_undone() {
     }
 }
 
+// covers: nodes.midway.away
 #[test]
 fn a_node_that_goes_away_is_told_when_it_is_back() {
     for seed in 1..20 {
@@ -85,6 +87,7 @@ fn a_node_that_goes_away_is_told_when_it_is_back() {
     }
 }
 
+// covers: nodes.midway.store
 #[test]
 fn a_write_that_fails_leaves_both_nodes_the_same() {
     for node in ["a", "b"] {
@@ -112,6 +115,7 @@ fn a_write_that_fails_leaves_both_nodes_the_same() {
     }
 }
 
+// covers: nodes.midway.configure
 #[test]
 fn a_setup_in_the_midst_of_failures_leaves_pairs_the_same() {
     for fault in FAULTS {

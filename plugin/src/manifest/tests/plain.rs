@@ -120,6 +120,7 @@ fn flags_may_be_false_for_what_there_is() {
     world.assert_mirrored("off");
 }
 
+// covers: nodes.from.stays
 #[test]
 fn what_is_switched_on_begins_now_and_what_is_on_goes_on() {
     let world = three_that_share(1);
@@ -192,6 +193,7 @@ fn a_setup_is_replaced() {
     world.assert_mirrored("cleared");
 }
 
+// covers: nodes.configure.midway
 #[test]
 fn a_node_that_cannot_be_reached_keeps_its_setup() {
     let world = three_that_share(1);

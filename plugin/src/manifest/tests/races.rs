@@ -25,6 +25,7 @@ fn together(world: &World, requests: &[(&str, Value)]) -> Vec<Result<Value, Erro
     calls.iter().filter_map(|call| call.reply()).collect()
 }
 
+// covers: nodes.together.clients
 #[test]
 fn two_clients_add_the_same_node() {
     for seed in 1..SEEDS {
@@ -45,6 +46,7 @@ fn two_clients_add_the_same_node() {
     }
 }
 
+// covers: nodes.together.add
 #[test]
 fn two_nodes_add_each_other() {
     let pairs: [[&[(&str, bool, bool)]; 2]; 3] = [
@@ -72,6 +74,7 @@ fn two_nodes_add_each_other() {
     }
 }
 
+// covers: nodes.together.remove
 #[test]
 fn adding_against_removing() {
     for seed in 1..SEEDS {
@@ -96,6 +99,7 @@ fn adding_against_removing() {
     }
 }
 
+// covers: nodes.together.update
 #[test]
 fn both_change_the_same_and_other_tables() {
     for seed in 1..SEEDS {
@@ -115,6 +119,7 @@ fn both_change_the_same_and_other_tables() {
     }
 }
 
+// covers: nodes.together.configure
 #[test]
 fn all_configure_at_the_same_time() {
     for seed in 1..SEEDS {
@@ -135,6 +140,7 @@ fn all_configure_at_the_same_time() {
 }
 
 /// Everybody does anything, and one request in four goes wrong.
+// covers: nodes.together.anything
 #[test]
 fn anything_at_the_same_time() {
     let tables = ["dog", "cat", "bird", "cow"];
