@@ -58,6 +58,9 @@ pub struct Peer {
     /// It replies with this, as MessagePack.
     #[serde(default)]
     pub reply: Option<Value>,
+    /// To the operations named here it replies with this.
+    #[serde(default)]
+    pub replies: BTreeMap<String, Value>,
     /// It replies with these bytes.
     #[serde(default)]
     pub bytes: Option<Vec<u8>>,
@@ -139,7 +142,8 @@ impl FakeNode {
         lock(&self.records).get(&(table, key.into())).map(|(_, record)| record.clone())
     }
 
-    fn note(&self, function: &str, arguments: Value) {
+    fn note(&self, function: &str, mut arguments: Value) {
+        hide_changes(&mut arguments);
         lock(&self.calls).push(json!({ function: arguments }));
     }
 
@@ -166,6 +170,24 @@ impl FakeNode {
     fn attributes(&self, table: &TableName) -> Option<Vec<String>> {
         let created = lock(&self.created).get(table).cloned();
         created.or_else(|| self.cluster.tables.get(&name(table)).cloned())
+    }
+}
+
+/// The names that a node gives to its changes are others each time.
+fn hide_changes(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            for (key, value) in object {
+                match value {
+                    Value::String(name) if key == "change" || key == "part_of" => {
+                        *name = "<change>".into();
+                    }
+                    value => hide_changes(value),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(hide_changes),
+        _ => {}
     }
 }
 
@@ -207,7 +229,7 @@ impl Nats for FakeNode {
         let request = request.map_or(Value::Null, harper_wire::Value::into_json);
         self.note(
             "nats.request",
-            json!({ "subject": subject, "payload": request, "timeout": milliseconds(timeout) }),
+            json!({ "subject": subject, "payload": &request, "timeout": milliseconds(timeout) }),
         );
         Box::pin(async move {
             self.own_server()?;
@@ -220,7 +242,9 @@ impl Nats for FakeNode {
                 return Err(NatsError::Timeout);
             }
             tokio::time::sleep(Duration::from_millis(peer.after)).await;
-            Ok(match (&peer.bytes, &peer.reply) {
+            let operation = request["operation"].as_str().unwrap_or_default();
+            let reply = peer.replies.get(operation).or(peer.reply.as_ref());
+            Ok(match (&peer.bytes, reply) {
                 (Some(bytes), _) => bytes.clone(),
                 (None, Some(reply)) => harper_wire::encode(&reply.into()),
                 (None, None) => Vec::new(),
