@@ -13,6 +13,12 @@ use crate::operation::Error;
 /// Bytes of the answer to a change: a sentence.
 const LARGEST_ANSWER: u32 = 64 << 10;
 
+/// How long a node is waited for that is joined and does not listen yet: links between servers are
+/// back, and say who listens, about a second after a hub's start.
+const JOINING: Duration = Duration::from_secs(3);
+/// How long between two looks.
+const STEP: Duration = Duration::from_millis(100);
+
 /// Bytes of the description of a node's tables: some thousand tables of some dozen attributes.
 const LARGEST_DESCRIPTION: u32 = 8 << 20;
 
@@ -161,23 +167,40 @@ pub async fn tell<H: Capabilities>(
     }
 }
 
-/// Asks the other node for its tables, and returns them and what it says of its software.
+/// Asks the other node for its tables, and returns them and what it says of its software. One that has
+/// just been joined, and whose hub is there already, is given a moment to be heard.
 pub async fn describe<H: Capabilities>(
     errand: &Errand<'_, H>,
     most: Duration,
 ) -> Result<(Value, Value), Failure> {
-    let timeout = errand.time.at_most(errand.host, most);
-    let question = Question {
-        node: errand.node,
-        operation: "describe_all",
-        more: Map::new(),
-        timeout,
-        largest: LARGEST_DESCRIPTION,
-    };
-    match ask(errand.host, errand.this, question).await {
-        Ok(Answer { message, system_info: told }) => Ok((message, system_info(told.as_ref()))),
-        Err(answer) => Err(Failure::of(errand, answer, timeout)),
+    let Errand { host, this, node, .. } = *errand;
+    let mut looks = JOINING.as_millis() / STEP.as_millis();
+    loop {
+        let timeout = errand.time.at_most(host, most);
+        let question = Question {
+            node,
+            operation: "describe_all",
+            more: Map::new(),
+            timeout,
+            largest: LARGEST_DESCRIPTION,
+        };
+        match ask(host, this, question).await {
+            Ok(Answer { message, system_info: told }) => {
+                return Ok((message, system_info(told.as_ref())));
+            }
+            Err(NoAnswer::NoResponders) if looks > 0 && is_joined(host, node).await => {
+                looks -= 1;
+                host.sleep(STEP).await;
+            }
+            Err(answer) => return Err(Failure::of(errand, answer, timeout)),
+        }
     }
+}
+
+/// Whether the node's hub is among the servers of the network.
+async fn is_joined(host: &impl Capabilities, node: &str) -> bool {
+    let servers = host.servers(STEP).await.unwrap_or_default();
+    servers.iter().any(|server| server.name.strip_suffix("-hub") == Some(node))
 }
 
 /// The other node's streams could not be looked at.
