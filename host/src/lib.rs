@@ -103,11 +103,12 @@ mod wit;
 
 pub use capabilities::{
     BoxFuture, Capabilities, Change, Clock, Config, ConfigError, ConfigGrants, Durable, Entry,
-    Extent, GrantError, Grants, JetStream, JetStreamError, JetStreamGrants, KeyPath, KeyPattern,
-    Level, Log, Nats, NatsError, NatsGrants, Node, NodeInfo, Page, Ports, RESERVED_SUBJECTS,
-    ROWS_OF_A_PAGE, Replication, ReplicationError, ReservedError, Row, SYSTEM_DATABASE, ServerInfo,
-    Snapshot, StreamInfo, StreamPattern, SubjectPattern, SystemClock, SystemInfo, TableGrants,
-    TableInfo, TableName, TablePattern, Tables, TablesError, Texts, ThisNode, TracingLog,
+    Extent, GrantError, Grants, Held, JetStream, JetStreamError, JetStreamGrants, KeyPath,
+    KeyPattern, Level, Log, Nats, NatsError, NatsGrants, Node, NodeInfo, Page, Ports,
+    RESERVED_SUBJECTS, ROWS_OF_A_PAGE, Replication, ReplicationError, ReservedError, Row,
+    SYSTEM_DATABASE, ServerInfo, Snapshot, StreamInfo, StreamPattern, SubjectPattern, SystemClock,
+    SystemInfo, TableGrants, TableInfo, TableName, TablePattern, Tables, TablesError, Texts,
+    ThisNode, TracingLog,
 };
 pub use describe::describe;
 pub use dispatch::{Caller, Error, ErrorKind, Origin, Role};

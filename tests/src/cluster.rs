@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use harper_host::{
-    BoxFuture, Extent, HostBuilder, JetStream, JetStreamError, Nats, NatsError, Node, NodeInfo,
-    Page, Ports, Replication, ReplicationError, Row, ServerInfo, StreamInfo, SystemInfo, TableInfo,
-    TableName, Tables, TablesError,
+    BoxFuture, Extent, Held, HostBuilder, JetStream, JetStreamError, Nats, NatsError, Node,
+    NodeInfo, Page, Ports, Replication, ReplicationError, Row, ServerInfo, StreamInfo, SystemInfo,
+    TableInfo, TableName, Tables, TablesError,
 };
 use serde_json::{Value, json};
 
@@ -452,10 +452,10 @@ impl Replication for FakeNode {
         &self,
         tables: Vec<TableName>,
         _: Duration,
-    ) -> BoxFuture<'_, Result<(), ReplicationError>> {
+    ) -> BoxFuture<'_, Result<Held, ReplicationError>> {
         let tables: Vec<_> = tables.iter().map(name).collect();
         self.note("replication.ensure-streams", json!({ "tables": tables }));
-        Box::pin(async { self.replicates() })
+        Box::pin(async { self.replicates().map(|()| Box::new(()) as Held) })
     }
 
     fn settle(&self, node: String, _: Duration) -> BoxFuture<'_, Result<(), ReplicationError>> {

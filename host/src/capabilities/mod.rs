@@ -27,7 +27,7 @@ pub use jetstream::{Extent, JetStream, JetStreamError, StreamInfo};
 pub use log::{Entry, Level, Log, TracingLog};
 pub use nats::{Nats, NatsError, ServerInfo};
 pub use node::{Node, NodeInfo, Ports, SystemInfo, ThisNode};
-pub use replication::{Replication, ReplicationError};
+pub use replication::{Held, Replication, ReplicationError};
 pub use tables::{Page, ROWS_OF_A_PAGE, Row, TableInfo, TableName, Tables, TablesError};
 
 pub(crate) use call::Call;

@@ -1,5 +1,6 @@
 //! `replication`: the streams and durable consumers that make tables flow between nodes.
 
+use std::any::Any;
 use std::time::Duration;
 
 use wasmtime::Result;
@@ -17,13 +18,13 @@ const ENSURE_MILLISECONDS: u64 = 10_000;
 /// Ours is the [reconciler](crate::replication); an embedder with one of its own implements this
 /// trait and gives it to the [builder](crate::HostBuilder::replication).
 pub trait Replication: Send + Sync + 'static {
-    /// Makes this node's streams for these tables: they are there when it returns, and stay for long
-    /// enough to write a record that names them.
+    /// Makes this node's streams for these tables: they are there when it returns, and stay until what
+    /// it returns is dropped even if no record names them. A call of a plugin keeps it until it ends.
     fn ensure_streams(
         &self,
         tables: Vec<TableName>,
         timeout: Duration,
-    ) -> BoxFuture<'_, std::result::Result<(), ReplicationError>>;
+    ) -> BoxFuture<'_, std::result::Result<Held, ReplicationError>>;
 
     /// Waits until durable consumers and streams match the record of this node as it is now, for
     /// `timeout` at most; without a record, until nothing is left that it needed.
@@ -33,6 +34,9 @@ pub trait Replication: Send + Sync + 'static {
         timeout: Duration,
     ) -> BoxFuture<'_, std::result::Result<(), ReplicationError>>;
 }
+
+/// Keeps something as it is until it is dropped.
+pub type Held = Box<dyn Any + Send + Sync>;
 
 /// Why it is not done. The texts are for the caller: clear, without secrets.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,7 +63,7 @@ impl Replication for NotEnabled {
         &self,
         _: Vec<TableName>,
         _: Duration,
-    ) -> BoxFuture<'_, std::result::Result<(), ReplicationError>> {
+    ) -> BoxFuture<'_, std::result::Result<Held, ReplicationError>> {
         Box::pin(async { Err(ReplicationError::NotEnabled) })
     }
 
@@ -127,7 +131,13 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
         let tables = tables.into_iter().map(name).collect();
         let done = tokio::time::timeout(timeout, replication.ensure_streams(tables, timeout)).await;
         let late = || ReplicationError::Unavailable("The streams were not made in time".into());
-        Ok(done.unwrap_or_else(|_| Err(late())).map_err(wit::Error::from))
+        match done.unwrap_or_else(|_| Err(late())) {
+            Ok(held) => {
+                accessor.with(|mut access| access.get().held.push(held));
+                Ok(Ok(()))
+            }
+            Err(error) => Ok(Err(error.into())),
+        }
     }
 
     async fn settle(accessor: &Accessor<T, Self>, node: String, timeout: u64) -> Answer<()> {

@@ -33,11 +33,11 @@ use prometheus_client::registry::Registry;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::capabilities::{BoxFuture, Replication, ReplicationError, TableName};
+use crate::capabilities::{BoxFuture, Held, Replication, ReplicationError, TableName};
 use crate::nats::Nats;
 use crate::store::{self, Store};
 use counted::Counted;
-use progress::Shared;
+use progress::{Lease, Shared};
 use task::Task;
 use wanted::is_table;
 
@@ -92,17 +92,16 @@ impl Replication for Replicator {
         &self,
         tables: Vec<TableName>,
         timeout: Duration,
-    ) -> BoxFuture<'_, Result<(), ReplicationError>> {
+    ) -> BoxFuture<'_, Result<Held, ReplicationError>> {
         Box::pin(async move {
             if let Some(table) = tables.iter().find(|table| !is_table(table)) {
                 let name = wanted::shown(table);
                 let text = format!("'{}' is no table that nodes can share", name.escape_debug());
                 return Err(ReplicationError::InvalidRequest(text));
             }
-            if tables.is_empty() {
-                return Ok(());
-            }
-            self.0.shared.ensure(&tables, Instant::now() + timeout).await
+            let lease = Lease::take(self.0.shared.clone(), tables);
+            lease.streams_are_there(Instant::now() + timeout).await?;
+            Ok(Box::new(lease) as Held)
         })
     }
 

@@ -12,10 +12,6 @@ use crate::capabilities::{ReplicationError, TableName};
 /// What was found so short a time ago is taken for what is.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// For so long a stream stays that an operation has asked for, with no record that names its table:
-/// longer than any operation takes.
-const LEASE: Duration = Duration::from_secs(120);
-
 /// How something is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) enum State {
@@ -77,8 +73,16 @@ pub(super) struct Shared {
     pub(super) progress: watch::Sender<Progress>,
     pub(super) wake: Notify,
     asked: Mutex<Asked>,
-    /// Streams that were asked for, and until when they stay without a record.
-    leases: Mutex<BTreeMap<TableName, Instant>>,
+    /// Streams that stay without a record, and how many leases there are of each.
+    leases: Mutex<BTreeMap<TableName, usize>>,
+}
+
+/// Streams that stay until this is dropped: of an operation which is about to write a record that
+/// names them.
+#[derive(Debug)]
+pub(super) struct Lease {
+    shared: Arc<Shared>,
+    tables: Vec<TableName>,
 }
 
 /// Whether what a node needs is there.
@@ -98,21 +102,13 @@ impl Shared {
         std::mem::take(&mut *lock(&self.asked))
     }
 
-    /// Streams that are to be there without a record. Leases that have ended are dropped.
+    /// Streams that are to be there without a record.
     pub(super) fn leased(&self) -> BTreeSet<TableName> {
-        let mut leases = lock(&self.leases);
-        let now = Instant::now();
-        leases.retain(|_, until| *until > now);
-        leases.keys().cloned().collect()
+        lock(&self.leases).keys().cloned().collect()
     }
 
     pub(super) fn is_leased(&self, table: &TableName) -> bool {
-        lock(&self.leases).get(table).is_some_and(|until| *until > Instant::now())
-    }
-
-    /// When the next lease ends.
-    pub(super) fn next_end(&self) -> Option<Instant> {
-        lock(&self.leases).values().min().copied()
+        lock(&self.leases).contains_key(table)
     }
 
     fn ask(&self, own: bool, node: Option<&str>) {
@@ -121,44 +117,6 @@ impl Shared {
         asked.nodes.extend(node.map(str::to_owned));
         drop(asked);
         self.wake.notify_one();
-    }
-
-    /// Waits until there are streams for these tables.
-    pub(super) async fn ensure(
-        &self,
-        tables: &[TableName],
-        end: Instant,
-    ) -> Result<(), ReplicationError> {
-        let mut progress = self.progress.subscribe();
-        let until = Instant::now() + LEASE;
-        lock(&self.leases).extend(tables.iter().map(|table| (table.clone(), until)));
-        // Whatever begins from now on knows of them.
-        let asked = Instant::now();
-        self.ask(true, None);
-        loop {
-            let problem = {
-                let now = progress.borrow_and_update();
-                let is_answer = now.own.state.began().is_some_and(|began| began >= asked);
-                match &now.own.state {
-                    State::Matched(_) if is_answer => {
-                        let failed = tables.iter().find_map(|table| now.own.failed.get(table));
-                        return match failed {
-                            None => Ok(()),
-                            Some(text) => Err(ReplicationError::Unavailable(text.clone())),
-                        };
-                    }
-                    State::Failed(_, text) => text.clone(),
-                    _ => "The streams were not made in time".into(),
-                }
-            };
-            match timeout_at(end, progress.changed()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => {
-                    return Err(ReplicationError::Unavailable("The node is stopping".into()));
-                }
-                Err(_) => return Err(ReplicationError::Unavailable(problem)),
-            }
-        }
     }
 
     /// Waits until what a node needs is there, by its record after so many changes.
@@ -197,6 +155,71 @@ impl Shared {
                     return Err(ReplicationError::Unsettled(text));
                 }
             }
+        }
+    }
+}
+
+impl Lease {
+    pub(super) fn take(shared: Arc<Shared>, tables: Vec<TableName>) -> Self {
+        let mut leases = lock(&shared.leases);
+        for table in &tables {
+            *leases.entry(table.clone()).or_default() += 1;
+        }
+        drop(leases);
+        Self { shared, tables }
+    }
+
+    /// Waits until there are streams for these tables.
+    pub(super) async fn streams_are_there(&self, end: Instant) -> Result<(), ReplicationError> {
+        if self.tables.is_empty() {
+            return Ok(());
+        }
+        let mut progress = self.shared.progress.subscribe();
+        // Whatever begins from now on knows of the lease.
+        let asked = Instant::now();
+        self.shared.ask(true, None);
+        loop {
+            let problem = {
+                let now = progress.borrow_and_update();
+                let is_answer = now.own.state.began().is_some_and(|began| began >= asked);
+                match &now.own.state {
+                    State::Matched(_) if is_answer => {
+                        let failed = self.tables.iter().find_map(|table| now.own.failed.get(table));
+                        return match failed {
+                            None => Ok(()),
+                            Some(text) => Err(ReplicationError::Unavailable(text.clone())),
+                        };
+                    }
+                    State::Failed(_, text) => text.clone(),
+                    _ => "The streams were not made in time".into(),
+                }
+            };
+            match timeout_at(end, progress.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => {
+                    return Err(ReplicationError::Unavailable("The node is stopping".into()));
+                }
+                Err(_) => return Err(ReplicationError::Unavailable(problem)),
+            }
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let mut leases = lock(&self.shared.leases);
+        for table in &self.tables {
+            if let Some(count) = leases.get_mut(table) {
+                *count -= 1;
+                if *count == 0 {
+                    leases.remove(table);
+                }
+            }
+        }
+        drop(leases);
+        // What no record names by now goes.
+        if !self.tables.is_empty() {
+            self.shared.ask(true, None);
         }
     }
 }

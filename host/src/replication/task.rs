@@ -133,6 +133,10 @@ impl Task {
 
     pub(super) async fn run(mut self) {
         loop {
+            // Before anything is taken for garbage: whoever has ended a lease has written its record.
+            if self.changes.has_changed().unwrap_or(false) {
+                self.records.now();
+            }
             if self.records.take() {
                 let is_read = self.read_records().await;
                 self.records.end(is_read);
@@ -161,16 +165,10 @@ impl Task {
         }
     }
 
-    /// When something is tried again, or a lease ends.
-    fn next_turn(&mut self) -> Option<Instant> {
-        let lease = self.shared.next_end();
-        if lease.is_some_and(|end| end <= Instant::now()) {
-            self.shared.leased();
-            self.own.now();
-            return Some(Instant::now());
-        }
+    /// When something is tried again.
+    fn next_turn(&self) -> Option<Instant> {
         let turns = self.nodes.values().map(|node| &node.turn).chain([&self.own, &self.records]);
-        turns.filter_map(Turn::next).chain(lease).min()
+        turns.filter_map(Turn::next).min()
     }
 
     /// Somebody waits: what is being looked at already will do, for a node.

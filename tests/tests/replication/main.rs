@@ -18,7 +18,7 @@ use futures_util::TryStreamExt;
 use harper_host::nats::{Nats, ServerKind};
 use harper_host::replication::{Reconciler, Replicator, StreamLimits};
 use harper_host::store::Store;
-use harper_host::{Replication, ReplicationError, TableName};
+use harper_host::{Held, Replication, ReplicationError, TableName};
 use harper_tests::nats::{Authority, Cluster, NatsNode, eventually, pid};
 use harper_wire::names;
 use rustix::process::{Pid, Signal, kill_process};
@@ -78,7 +78,7 @@ impl Node {
         self.replicator.settle(node.into(), PATIENCE).await
     }
 
-    async fn ensure(&self, tables: &[&str]) -> Result<(), ReplicationError> {
+    async fn ensure(&self, tables: &[&str]) -> Result<Held, ReplicationError> {
         let tables = tables.iter().map(|name| table(name)).collect();
         self.replicator.ensure_streams(tables, PATIENCE).await
     }

@@ -31,7 +31,7 @@ async fn it_is_settled_when_it_is_so_and_not_before() {
                 no stream of this table";
     assert_eq!(unsettled(first, "node-2").await, text);
     // As soon as it can be.
-    second.ensure(&["dev.dog"]).await.unwrap();
+    let _held = second.ensure(&["dev.dog"]).await.unwrap();
     first.settle("node-2").await.unwrap();
     durables_become(&first.servers.nats, "node-2", "dev.dog", &["node-1-leaf_node-2"]).await;
 

@@ -104,7 +104,7 @@ async fn what_is_no_stream_of_a_table_is_left_alone() {
     assert_eq!(node.subjects().await, subjects);
     // One that stands in the way is said to.
     let Err(ReplicationError::Unavailable(text)) = node.ensure(&["dev.dog"]).await else {
-        panic!("it is in the way")
+        panic!("one is in the way")
     };
     assert!(text.starts_with("The stream of 'dev.dog' could not be made: "), "{text}");
 }
@@ -113,7 +113,7 @@ async fn what_is_no_stream_of_a_table_is_left_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_that_are_asked_for_are_there_before_a_record_is() {
     let node = node(StreamLimits::default()).await;
-    node.ensure(&["dev.dog", "dev.cat"]).await.unwrap();
+    let held = node.ensure(&["dev.dog", "dev.cat"]).await.unwrap();
     let both = ["txn.dev.cat.node-1-leaf", "txn.dev.dog.node-1-leaf"];
     assert_eq!(node.subjects().await, both);
     // What happens meanwhile does not take them away.
@@ -122,23 +122,46 @@ async fn streams_that_are_asked_for_are_there_before_a_record_is() {
     node.remove("b").await;
     node.settle("b").await.unwrap();
     assert_eq!(node.subjects().await, both);
-    node.ensure(&[]).await.unwrap();
+    drop(node.ensure(&[]).await.unwrap());
+    // Nor does another who needs them no longer.
+    drop(node.ensure(&["dev.dog"]).await.unwrap());
     let many = (0..50).map(|n| format!("dev.t{n}")).collect::<Vec<_>>();
     let many: Vec<_> = many.iter().map(String::as_str).collect();
     // At the same time, as operations come.
     let ensured = many.chunks(5).map(|some| node.ensure(some));
-    for ensured in futures_util::future::join_all(ensured).await {
-        ensured.unwrap();
-    }
+    let ensured = futures_util::future::join_all(ensured).await;
+    assert!(ensured.iter().all(Result::is_ok));
     assert_eq!(node.subjects().await.len(), 52);
+    // What a record names by the end stays.
+    node.put("b", publishes(&["dev.dog", "dev.t7"])).await;
+    drop((held, ensured));
+    eventually("the rest goes", async || {
+        node.subjects().await == ["txn.dev.dog.node-1-leaf", "txn.dev.t7.node-1-leaf"]
+    })
+    .await
+    .unwrap();
 
     for name in ["dev.*", "dev.a b", "system.hdb_user", "de>.dog", "dev."] {
         let refused = node.replicator.ensure_streams(vec![table(name)], PATIENCE).await;
         assert!(matches!(refused, Err(ReplicationError::InvalidRequest(_))), "{refused:?}");
     }
-    // After a start nobody has asked for them.
-    let node = node.again(StreamLimits::default()).await;
-    eventually("no stream", async || node.subjects().await.is_empty()).await.unwrap();
+}
+
+// covers: replication.ensure
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_whose_record_is_written_in_time_is_never_made_anew() {
+    let node = node(StreamLimits::default()).await;
+    for n in 0..50 {
+        let held = node.ensure(&["dev.dog"]).await.unwrap();
+        let created = node.created("dev.dog").await;
+        node.put("b", publishes(&["dev.dog"])).await;
+        drop(held);
+        node.settle("b").await.unwrap();
+        assert_eq!(node.created("dev.dog").await, created, "round {n}");
+        node.remove("b").await;
+        node.settle("b").await.unwrap();
+        assert_eq!(node.subjects().await, [""; 0]);
+    }
 }
 
 // covers: replication.records.unreadable
