@@ -15,6 +15,9 @@ const AT_ONCE: usize = 32;
 /// Brings to an end what can be, and returns how many are left: of calls that may still run, and of
 /// nodes that cannot be told.
 pub async fn recover(host: &impl Capabilities) -> u32 {
+    let this = host.info();
+    // Without clustering nobody can be told, and nothing is begun.
+    let Ok(own) = own_name(&this) else { return 0 };
     let intents = match Intent::all(host).await {
         Ok(intents) => intents,
         Err(error) => {
@@ -22,8 +25,6 @@ pub async fn recover(host: &impl Capabilities) -> u32 {
             return 1;
         }
     };
-    let this = host.info();
-    let Ok(own) = own_name(&this) else { return 0 };
     let time = Time::begin(host);
     let ends = intents.into_iter().map(|stored| {
         let this = &this;

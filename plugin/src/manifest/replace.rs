@@ -320,12 +320,12 @@ async fn replace_one<H: Capabilities>(
             Err(error) => return Err(here(error.into())),
         }
     }
-    let keys = new.record.subscriptions.iter().map(|one| one.key());
+    let keys: Vec<_> = new.record.subscriptions.iter().map(|one| one.key()).collect();
+    let named: HashSet<_> = keys.iter().copied().collect();
     let dropped = step.before.iter().flat_map(|before| &before.subscriptions);
-    let dropped = dropped.filter(|gone| new.record.subscription(gone.key()).is_none());
+    let dropped = dropped.filter(|gone| !named.contains(&gone.key()));
     let dropped: Vec<_> =
         dropped.map(|gone| Edit::Drop(gone.schema.clone(), gone.table.clone())).collect();
-    let keys: Vec<_> = keys.collect();
     let mut written = merge::as_they_are(Some(&new.record), &keys);
     let mut told = new.plan.told();
     told.extend(dropped.iter().map(merge::told));

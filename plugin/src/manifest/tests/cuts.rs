@@ -5,8 +5,11 @@ use serde_json::Value;
 use super::*;
 use crate::fake::world::{Cut, Fault, World};
 
+/// Makes a world from a seed.
+type Begin = fn(u64) -> World;
+
 /// The operations, each with the world that it begins in.
-fn operations() -> Vec<(fn(u64) -> World, Value)> {
+fn operations() -> Vec<(Begin, Value)> {
     let mut restart = request("update_node", "b", &[("dog", true, true), ("cat", true, true)]);
     restart["subscriptions"][0]["start_time"] = "2022-09-02T20:06:35.993Z".into();
     vec![

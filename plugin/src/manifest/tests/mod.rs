@@ -9,13 +9,15 @@ use serde_json::{Value, json};
 
 use crate::fake::world::World;
 
-/// Subscriptions to tables of `dev`: the name, whether it publishes and whether it subscribes.
-fn subscriptions(tables: &[(&str, bool, bool)]) -> Value {
+/// Tables of `dev`: the name, whether it publishes and whether it subscribes.
+type Flows<'a> = &'a [(&'a str, bool, bool)];
+
+fn subscriptions(tables: Flows<'_>) -> Value {
     let one = |(table, publish, subscribe): &(&str, bool, bool)| json!({ "schema": "dev", "table": table, "publish": publish, "subscribe": subscribe });
     tables.iter().map(one).collect()
 }
 
-fn request(operation: &str, node: &str, tables: &[(&str, bool, bool)]) -> Value {
+fn request(operation: &str, node: &str, tables: Flows<'_>) -> Value {
     json!({
         "operation": operation,
         "node_name": node,
@@ -27,8 +29,8 @@ fn remove(node: &str) -> Value {
     json!({ "operation": "remove_node", "node_name": node })
 }
 
-fn configure(connections: &[(&str, &[(&str, bool, bool)])]) -> Value {
-    let one = |(node, tables): &(&str, &[(&str, bool, bool)])| json!({ "node_name": node, "subscriptions": subscriptions(tables) });
+fn configure(connections: &[(&str, Flows<'_>)]) -> Value {
+    let one = |(node, tables): &(&str, Flows<'_>)| json!({ "node_name": node, "subscriptions": subscriptions(tables) });
     json!({
         "operation": "configure_cluster",
         "connections": connections.iter().map(one).collect::<Vec<_>>(),

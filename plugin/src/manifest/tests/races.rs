@@ -49,7 +49,7 @@ fn two_clients_add_the_same_node() {
 // covers: nodes.together.add
 #[test]
 fn two_nodes_add_each_other() {
-    let pairs: [[&[(&str, bool, bool)]; 2]; 3] = [
+    let pairs: [[Flows<'_>; 2]; 3] = [
         [&[("dog", true, true)], &[("dog", true, true)]],
         [&[("dog", true, false), ("cat", true, true)], &[("dog", true, false)]],
         [&[("dog", true, false)], &[("bird", true, true)]],
@@ -77,7 +77,7 @@ fn two_nodes_add_each_other() {
 // covers: nodes.together.remove
 #[test]
 fn adding_against_removing() {
-    for seed in 1..SEEDS {
+    for seed in 1..SEEDS * 10 {
         let world = three_that_share(seed);
         let replies = together(
             &world,
