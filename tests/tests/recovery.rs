@@ -35,7 +35,10 @@ async fn it_is_called_at_the_start_and_after_a_call_that_was_stopped() {
     let node = node(limits).await;
     let _recovery = Recovery::start(node.host.clone());
     calls_become(&node, 1).await;
-    assert!(node.host.metrics().contains("\nharper_operations_left 0\n"));
+    let none_is_left = "\nharper_operations_left 0\n";
+    eventually("nothing is left", async || node.host.metrics().contains(none_is_left))
+        .await
+        .unwrap();
 
     // What only looks leaves nothing.
     let look = json!({ "operation": "cluster_get_routes" });
