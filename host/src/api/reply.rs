@@ -95,7 +95,7 @@ pub(super) fn success_as_text(result: String) -> Response {
         true => format!("{{\"message\":{result}}}"),
         false => result,
     };
-    (StatusCode::OK, JSON, body).into_response()
+    (StatusCode::OK, is_json(), body).into_response()
 }
 
 /// An array of rows, of which a part is read when the client has taken the one before. One that
