@@ -13,6 +13,7 @@
 //! | `expiry.rs` | tombstones that go in the end |
 //! | `changes.rs` | the change log |
 //! | `search.rs` | rows in chunks, from one snapshot |
+//! | `lookup.rs` | rows of many keys in chunks |
 //! | `capability.rs` | all of it as plugins see it |
 //!
 //! One request is one transaction, with one version: it is done wholly or not at all, and durable
@@ -46,6 +47,7 @@ mod expiry;
 mod key;
 mod layout;
 mod limits;
+mod lookup;
 mod merge;
 mod names;
 mod row;
@@ -62,6 +64,7 @@ mod tests;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::Stream;
 use redb::{ReadTransaction, ReadableTableMetadata, TableError};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -358,6 +361,22 @@ impl Data {
                 Ok(found)
             })
             .await
+    }
+
+    /// The rows of these keys that are there, in the order of the keys, and in chunks of which each
+    /// is from a snapshot of its own: memory holds one at a time. A chunk may be empty.
+    ///
+    /// # Errors
+    /// There is no such table, there are too many keys; or, of a chunk, the file cannot be read or
+    /// the table was dropped meanwhile.
+    pub fn look_up(
+        &self,
+        name: &TableName,
+        keys: Vec<Key>,
+    ) -> Result<impl Stream<Item = Result<Vec<Row>, Error>> + Send + use<>, Error> {
+        let table = self.known(name)?;
+        row::check_number(keys.len(), "ids", &self.0.limits)?;
+        Ok(lookup::start(self.0.store.clone(), table, keys))
     }
 
     /// Searches rows. What it finds comes in chunks from one snapshot, and memory holds two of them

@@ -229,6 +229,13 @@ impl<'t> Transaction<'t> {
             let text = format!("Table '{}' may have at most {most} attributes", table.name);
             return Err(Error::Limit(text));
         }
+        let of_others = self.catalog.tables.values().filter(|other| other.id != table.id);
+        let others: usize = of_others.map(|other| other.attributes.len()).sum();
+        let most = self.limits.all_attributes;
+        if others + table.attributes.len() > most {
+            let text = format!("The tables of a node may have at most {most} attributes in all");
+            return Err(Error::Limit(text));
+        }
         Ok(())
     }
 
