@@ -11,7 +11,7 @@ use super::key::Key;
 use super::layout;
 use super::row::{self, CREATED, UPDATED};
 use super::transaction::{Transaction, by_key};
-use super::version::Version;
+use super::version::{self, Version};
 use super::write::{checked, tombstone};
 use super::{Row, TableName};
 
@@ -89,7 +89,7 @@ pub(super) fn merge(
     }
     drop((rows, tombstones));
     if applied > 0 {
-        t.touch(&table);
+        t.touch(&table, version::now() / 1000);
     }
     if table.attributes.len() > attributes {
         t.replace_table(table)?;

@@ -129,6 +129,11 @@ mod tests {
             "a`b",
             "\u{202e}x",
             "x\u{200b}",
+            "x\u{61c}",
+            "x\u{180e}",
+            "x\u{3164}",
+            "x\u{fe0f}",
+            "x\u{e0041}",
             "..",
         ];
         for name in bad {

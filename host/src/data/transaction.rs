@@ -111,10 +111,10 @@ impl<'t> Transaction<'t> {
         self.is_changed = true;
     }
 
-    /// Notes that rows of a table were changed.
-    pub fn touch(&mut self, table: &Table) {
+    /// Notes that rows of a table were changed, at a time in milliseconds.
+    pub fn touch(&mut self, table: &Table, when: u64) {
         self.is_changed = true;
-        self.updated.insert(table.id, version::now() / 1000);
+        self.updated.insert(table.id, when);
     }
 
     pub fn create_database(&mut self, name: &str) -> Result<(), Error> {

@@ -236,7 +236,7 @@ fn apply(
     }
     drop((rows, tombstones));
     t.see(&version);
-    t.touch(&table);
+    t.touch(&table, version.milliseconds());
     t.log(&table.name, ChangeKind::Upsert, keys, version, who)?;
     if table.attributes.len() > attributes {
         t.replace_table(table)?;
@@ -278,7 +278,7 @@ pub(super) fn delete(
     drop((rows, tombstones));
     if !deleted.deleted.is_empty() {
         t.see(&version);
-        t.touch(&table);
+        t.touch(&table, version.milliseconds());
         t.log(&table.name, ChangeKind::Delete, deleted.deleted.clone(), version, who)?;
     }
     Ok(deleted)

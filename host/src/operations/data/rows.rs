@@ -144,3 +144,25 @@ fn parts(
         (!some.is_empty()).then_some(Ok(some))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // covers: data.search.nulls
+    #[tokio::test]
+    async fn nulls_of_many_attributes_come_in_small_parts() {
+        let row = json!({ "id": 1 }).as_object().cloned().unwrap();
+        let found = || stream::iter([Ok(vec![row.clone(); 256]), Ok(Vec::new())]);
+        let names = |many: usize| {
+            let names = (0..many).map(|n| format!("{n:0250}"));
+            Wanted::These(names.chain(["id".to_owned()]).collect())
+        };
+        let Reply::Rows(rows) = reply(found(), names(999)).await.unwrap() else { panic!("whole") };
+        let sizes: Vec<_> = rows.map(|part| part.unwrap().len()).collect().await;
+        assert_eq!(sizes.iter().sum::<usize>(), 256);
+        assert!(sizes.iter().all(|size| *size <= 4), "{sizes:?}");
+        let Reply::Value(rows) = reply(found(), names(1)).await.unwrap() else { panic!("parts") };
+        assert_eq!(rows.as_array().unwrap().len(), 256);
+    }
+}
