@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::vec;
 
 use futures_util::{Stream, stream};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Row;
 use super::catalog::Table;
@@ -15,19 +16,21 @@ use super::search::{BYTES, ROWS};
 use crate::json;
 use crate::store::Store;
 
-/// Starts to look up what has these keys.
+/// Starts to look up what has these keys. The permit goes when it is dropped.
 pub(super) fn start(
     store: Store,
     table: Arc<Table>,
     keys: Vec<Key>,
+    permit: Option<OwnedSemaphorePermit>,
 ) -> impl Stream<Item = Result<Vec<Row>, Error>> + Send + use<> {
-    stream::try_unfold((store, table, keys.into_iter()), |(store, table, keys)| async {
+    let state = (store, table, keys.into_iter(), permit);
+    stream::try_unfold(state, |(store, table, keys, permit)| async {
         if keys.as_slice().is_empty() {
             return Ok(None);
         }
         let of = table.clone();
         let (chunk, keys) = store.read(move |t| chunk(t, &of, keys)).await?;
-        Ok(Some((chunk, (store, table, keys))))
+        Ok(Some((chunk, (store, table, keys, permit))))
     })
 }
 

@@ -66,7 +66,7 @@ use std::time::Duration;
 
 use futures_util::Stream;
 use redb::{ReadTransaction, ReadableTableMetadata, TableError};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::capabilities::TableName;
@@ -364,10 +364,11 @@ impl Data {
     }
 
     /// The rows of these keys that are there, in the order of the keys, and in chunks of which each
-    /// is from a snapshot of its own: memory holds one at a time. A chunk may be empty.
+    /// is from a snapshot of its own: memory holds one at a time. A chunk may be empty. What takes
+    /// more than one is a search among the others.
     ///
     /// # Errors
-    /// There is no such table, there are too many keys; or, of a chunk, the file cannot be read or
+    /// There is no such table, there are too many keys, too many searches go on; or, of a chunk, the file cannot be read or
     /// the table was dropped meanwhile.
     pub fn look_up(
         &self,
@@ -376,7 +377,9 @@ impl Data {
     ) -> Result<impl Stream<Item = Result<Vec<Row>, Error>> + Send + use<>, Error> {
         let table = self.known(name)?;
         row::check_number(keys.len(), "ids", &self.0.limits)?;
-        Ok(lookup::start(self.0.store.clone(), table, keys))
+        let is_long = keys.len() > search::ROWS;
+        let permit = is_long.then(|| self.search_permit()).transpose()?;
+        Ok(lookup::start(self.0.store.clone(), table, keys, permit))
     }
 
     /// Searches rows. What it finds comes in chunks from one snapshot, and memory holds two of them
@@ -389,9 +392,13 @@ impl Data {
         if !table.knows(&search.attribute) {
             return Err(Error::NoAttribute(name.clone(), error::shown(&search.attribute)));
         }
-        let permit = self.0.searches.clone().try_acquire_owned().map_err(|_| Error::Busy)?;
+        let permit = self.search_permit()?;
         let snapshot = self.0.store.snapshot().await?;
         Ok(search::start(snapshot, table, search, permit))
+    }
+
+    fn search_permit(&self) -> Result<OwnedSemaphorePermit, Error> {
+        self.0.searches.clone().try_acquire_owned().map_err(|_| Error::Busy)
     }
 
     /// What was changed here after the sequence `after`, at most so many changes.

@@ -181,3 +181,19 @@ async fn rows_of_many_keys_are_of_one_table() {
     let many = few.data.look_up(&dog(), keys(json!([1, 2, 3, 4]))).err().unwrap();
     assert_eq!(many.to_string(), "'ids' must have at most 3 items");
 }
+
+// covers: layer.search.bounded
+#[tokio::test]
+async fn who_looks_up_many_rows_searches() {
+    let limits = DataLimits { searches: 1, ..DataLimits::default() };
+    let node = Node::with(limits).await;
+    node.data.create_table(&dog(), "id", &[], "admin").await.unwrap();
+    fill(&node, 1000).await;
+    let look_up =
+        |keys_of: u64| node.data.look_up(&dog(), keys((0..keys_of).collect::<Vec<_>>().into()));
+    let long = look_up(257).unwrap();
+    assert_eq!(look_up(257).err(), Some(Error::Busy));
+    assert!(look_up(256).is_ok(), "of one part");
+    drop(long);
+    assert!(look_up(257).is_ok());
+}
