@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs each fuzz target for a minute, or for as many seconds as SECONDS_EACH says. Needs a nightly
-# Rust toolchain and cargo-fuzz, and installs neither. What a target finds stays in its corpus.
+# Rust toolchain and cargo-fuzz, and installs neither. Inputs that lead somewhere new stay in a target's
+# corpus; one that breaks it ends the run, and stays in artifacts/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

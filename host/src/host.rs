@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use crate::audit::AuditLog;
 use crate::capabilities::{
     Capabilities, Clock, Config, Counted, Grants, JetStream, KeyPattern, Log, Nats, NoTables, Node,
-    NotEnabled, ReservedError, SubjectPattern, SystemClock, TablePattern, Tables, ThisNode,
-    TracingLog,
+    NotEnabled, Replication, ReservedError, StreamPattern, SubjectPattern, SystemClock,
+    TablePattern, Tables, ThisNode, TracingLog,
 };
 use crate::config::{ConfigFile, FileError, HUB_ROUTES, LEAF_ROUTES};
 use crate::data::Data;
@@ -18,7 +18,10 @@ use crate::dispatch::{Caller, Dispatch, Error, Native, Reply, Still};
 use crate::metrics::{self, Metrics};
 use crate::nats;
 use crate::operations;
-use crate::runtime::{Answerer, ComponentSource, Limits, LoadError, Operation, Runtime};
+use crate::replication::Replicator;
+use crate::runtime::{
+    Answerer, CallError, ComponentSource, Limits, LoadError, Operation, Recoverer, Runtime,
+};
 use crate::users::Users;
 
 /// Performs operations: the clustering plugin's, and those of plugins that were added.
@@ -28,6 +31,7 @@ use crate::users::Users;
 pub struct Host {
     dispatch: Arc<Dispatch>,
     servers: Option<nats::Nats>,
+    replicator: Option<Replicator>,
 }
 
 impl Host {
@@ -79,6 +83,17 @@ impl Host {
         self.dispatch.answer_peer(request).await
     }
 
+    /// Has the clustering plugin finish or undo what its earlier calls have left, and returns how much
+    /// is left.
+    pub(crate) async fn recover(&self) -> Result<u32, CallError> {
+        self.dispatch.recover().await
+    }
+
+    /// Resolves once a call may have left something.
+    pub(crate) async fn something_left(&self) {
+        self.dispatch.something_left().await;
+    }
+
     /// Bytes of the largest request of another node that is looked at.
     pub(crate) fn largest_peer_request(&self) -> usize {
         self.dispatch.largest_peer_request()
@@ -91,15 +106,23 @@ impl Host {
 
     pub(crate) fn registries(&self) -> impl Iterator<Item = &Registry> {
         let own = self.dispatch.metrics().registry();
-        std::iter::once(own).chain(self.servers.as_ref().map(nats::Nats::registry))
+        let of_servers = self.servers.as_ref().map(nats::Nats::registry);
+        let of_replicator = self.replicator.as_ref().map(Replicator::registry);
+        std::iter::once(own).chain(of_servers).chain(of_replicator)
     }
 
-    /// A NATS server of this node's that should run and does not.
-    pub(crate) fn server_that_is_down(&self) -> Option<&'static str> {
-        use nats::ServerKind::{Hub, Leaf};
+    /// What is wrong with this node's NATS servers, which should run and answer.
+    pub(crate) fn trouble_with_servers(&self) -> Option<String> {
+        use nats::{ServerKind, ServerState};
         let servers = self.servers.as_ref()?;
-        let is_down = |kind| *servers.state(kind).borrow() == nats::ServerState::Down;
-        [Hub, Leaf].into_iter().find(|kind| is_down(*kind)).map(nats::ServerKind::name)
+        let trouble = |kind| match *servers.state(kind).borrow() {
+            ServerState::Up { .. } => None,
+            ServerState::Silent { .. } => {
+                Some(format!("this node's NATS {kind} server does not answer"))
+            }
+            ServerState::Down => Some(format!("this node's NATS {kind} server does not run")),
+        };
+        [ServerKind::Hub, ServerKind::Leaf].into_iter().find_map(trouble)
     }
 
     /// Whether the operation that `request` names may change anything; of one that there is not, no
@@ -137,16 +160,19 @@ pub struct HostBuilder {
     data: Option<Data>,
     audit: Option<AuditLog>,
     servers: Option<nats::Nats>,
+    replicator: Option<Replicator>,
     log: Option<Arc<dyn Log>>,
     clock: Option<Arc<dyn Clock>>,
     node: Option<Arc<dyn Node>>,
     nats: Option<Arc<dyn Nats>>,
     jetstream: Option<Arc<dyn JetStream>>,
     tables: Option<Arc<dyn Tables>>,
+    replication: Option<Arc<dyn Replication>>,
     plugins: Vec<PluginToLoad>,
     operations: Vec<(Operation, Arc<Native>)>,
-    clustering_limits: Limits,
+    clustering_limits: Option<Limits>,
     peer_limits: Option<Limits>,
+    recovery_limits: Option<Limits>,
 }
 
 struct PluginToLoad {
@@ -249,6 +275,13 @@ impl HostBuilder {
         self
     }
 
+    /// The node's reconciler: what keeps streams and durable consumers, unless another is given, and
+    /// its metrics.
+    pub fn replicator(mut self, replicator: Replicator) -> Self {
+        self.replicator = Some(replicator);
+        self
+    }
+
     /// The network to ask other nodes over. Without, operations that need it say that clustering is
     /// not enabled.
     pub fn nats(mut self, nats: impl Nats) -> Self {
@@ -269,16 +302,31 @@ impl HostBuilder {
         self
     }
 
-    /// The budget of the clustering plugin's calls.
-    pub fn clustering_limits(mut self, limits: Limits) -> Self {
-        self.clustering_limits = limits;
+    /// What keeps streams and durable consumers as the records of nodes say. Without, operations
+    /// that need it say that clustering is not enabled.
+    pub fn replication(mut self, replication: impl Replication) -> Self {
+        self.replication = Some(Arc::new(replication));
         self
     }
 
-    /// The budget of its answers to other nodes. Default: 64 MiB of memory, 500 ms on a processor,
-    /// 10 s in all, 1 MiB for the request and 16 MiB for the answer.
+    /// The budget of the clustering plugin's calls. Default: as [`Limits`] has it, but for 5 s on a
+    /// processor and 50,000 calls to capabilities.
+    pub fn clustering_limits(mut self, limits: Limits) -> Self {
+        self.clustering_limits = Some(limits);
+        self
+    }
+
+    /// The budget of its answers to other nodes. Default: 64 MiB of memory, 2 s on a processor,
+    /// 10 s in all, 4 MiB for the request and 16 MiB for the answer.
     pub fn peer_limits(mut self, limits: Limits) -> Self {
         self.peer_limits = Some(limits);
+        self
+    }
+
+    /// The budget of each time that it finishes or undoes what its calls have left. Default: 128 MiB
+    /// of memory, 2 s on a processor, 60 s in all.
+    pub fn recovery_limits(mut self, limits: Limits) -> Self {
+        self.recovery_limits = Some(limits);
         self
     }
 
@@ -359,15 +407,22 @@ impl HostBuilder {
                 None => Arc::new(NotEnabled),
             }),
             tables: self.tables.unwrap_or_else(|| Arc::new(NoTables)),
+            replication: self.replication.unwrap_or_else(|| match &self.replicator {
+                Some(replicator) => Arc::new(replicator.clone()),
+                None => Arc::new(NotEnabled),
+            }),
         };
         let cache = self.root_path.map(|folder| folder.join("cache").join("components"));
         let runtime = Runtime::new(capabilities, metrics.clone(), cache)
             .map_err(|error| BuildError::Runtime(format!("{error:#}")))?;
         let mut dispatch = Dispatch::new(runtime, metrics, self.audit);
         let source = ComponentSource::clustering();
-        let limits = self.clustering_limits;
+        let limits = self.clustering_limits.unwrap_or_else(Limits::of_clustering);
         let clustering = dispatch.load("clustering", source, clustering_grants(), limits).await?;
-        dispatch.answer_with(clustering, self.peer_limits.unwrap_or_else(Answerer::limits))?;
+        let peer_limits = self.peer_limits.unwrap_or_else(Answerer::limits);
+        dispatch.answer_with(clustering.clone(), peer_limits)?;
+        let recovery_limits = self.recovery_limits.unwrap_or_else(Recoverer::limits);
+        dispatch.recover_with(clustering, recovery_limits)?;
         for plugin in self.plugins {
             let PluginToLoad { name, source, grants, limits } = plugin;
             dispatch.load(&name, source, grants, limits).await?;
@@ -375,7 +430,11 @@ impl HostBuilder {
         for (operation, native) in native {
             dispatch.add_native(operation, native).map_err(BuildError::TwoOperations)?;
         }
-        Ok(Host { dispatch: Arc::new(dispatch), servers: self.servers })
+        Ok(Host {
+            dispatch: Arc::new(dispatch),
+            servers: self.servers,
+            replicator: self.replicator,
+        })
     }
 }
 
@@ -386,8 +445,9 @@ fn name_in(file: &ConfigFile) -> Result<Option<String>, FileError> {
     Ok(name.filter(|name| !name.is_empty()).map(str::to_owned))
 }
 
-/// The clustering plugin reads and writes the two lists of routes, asks other nodes, and reads which
-/// nodes there are; and nothing else.
+/// The clustering plugin reads and writes the two lists of routes and the records of nodes, asks
+/// other nodes, looks at the streams of all and purges them, makes tables, and says when streams and
+/// durable consumers are to be there; and nothing else.
 fn clustering_grants() -> Grants {
     let routes = [HUB_ROUTES, LEAF_ROUTES];
     let patterns: Vec<KeyPattern> = routes.iter().filter_map(|path| path.parse().ok()).collect();
@@ -396,7 +456,15 @@ fn clustering_grants() -> Grants {
     grants.config.write = patterns;
     grants.nats.request.extend("*.__request__".parse::<SubjectPattern>());
     grants.nats.servers = true;
-    grants.tables.read.extend("system.hdb_nodes".parse::<TablePattern>());
+    let any_stream = "*/*".parse::<StreamPattern>().ok();
+    grants.jetstream.inspect.extend(any_stream.clone());
+    grants.jetstream.purge.extend(any_stream);
+    let records = ["system.hdb_nodes", "system.hdb_intents"];
+    let records = records.iter().filter_map(|table| table.parse::<TablePattern>().ok());
+    grants.tables.read = records.collect();
+    grants.tables.write = grants.tables.read.clone();
+    grants.tables.create.extend("*.*".parse::<TablePattern>());
     grants.tables.describe = true;
+    grants.replication = true;
     grants
 }

@@ -25,7 +25,7 @@
 //! ```
 //!
 //! Every capability is a trait ([`Config`], [`Log`], [`Clock`], [`Node`], [`Nats`], [`JetStream`],
-//! [`Tables`]) that the builder takes an
+//! [`Tables`], [`Replication`]) that the builder takes an
 //! implementation of: `examples/embed.rs` brings its own configuration.
 //!
 //! # Serving the API
@@ -68,7 +68,10 @@
 //! | `capabilities/` | what plugins may use, one file a WIT interface, each behind a grant |
 //! | `nats/` | the two NATS servers of a node in a cluster |
 //! | `live_routes.rs` | keeps their routes as the configuration has them |
+//! | `node_name.rs` | what this node may be called |
 //! | `peers.rs` | answers what other nodes ask |
+//! | `replication/` | keeps streams and durable consumers as the records of nodes say |
+//! | `recovery.rs` | has what operations have left finished or undone |
 //! | `config/` | the file `harperdb-config.yaml`, and the settings in it |
 //! | `users/` | who may log in |
 //! | `keys/` | the certificates and the password of the cluster |
@@ -91,9 +94,12 @@ pub mod keys;
 pub mod live_routes;
 mod metrics;
 pub mod nats;
+mod node_name;
 pub mod operations;
 pub mod peers;
 mod pem;
+pub mod recovery;
+pub mod replication;
 mod runtime;
 pub mod store;
 pub mod users;
@@ -101,15 +107,17 @@ mod wit;
 
 pub use capabilities::{
     BoxFuture, Capabilities, Change, Clock, Config, ConfigError, ConfigGrants, Durable, Entry,
-    Extent, GrantError, Grants, JetStream, JetStreamError, JetStreamGrants, KeyPath, KeyPattern,
-    Level, Log, Nats, NatsError, NatsGrants, Node, NodeInfo, Page, Ports, RESERVED_SUBJECTS,
-    ROWS_OF_A_PAGE, ReservedError, Row, SYSTEM_DATABASE, ServerInfo, Snapshot, StreamInfo,
-    StreamPattern, SubjectPattern, SystemClock, SystemInfo, TableGrants, TableInfo, TableName,
-    TablePattern, Tables, TablesError, Texts, ThisNode, TracingLog,
+    Extent, GrantError, Grants, Held, JetStream, JetStreamError, JetStreamGrants, KeyPath,
+    KeyPattern, Level, Log, Nats, NatsError, NatsGrants, Node, NodeInfo, Page, Ports,
+    RESERVED_SUBJECTS, ROWS_OF_A_PAGE, Replication, ReplicationError, ReservedError, Row,
+    SYSTEM_DATABASE, ServerInfo, Snapshot, StreamInfo, StreamPattern, SubjectPattern, SystemClock,
+    SystemInfo, TableGrants, TableInfo, TableName, TablePattern, Tables, TablesError, Texts,
+    ThisNode, TracingLog,
 };
 pub use describe::describe;
 pub use dispatch::{Caller, Error, ErrorKind, Origin, Reply, Role, Rows};
 pub use host::{BuildError, Host, HostBuilder};
+pub use node_name::NodeNameError;
 pub use runtime::{ComponentSource, Limits, LimitsError, LoadError, Operation};
 
 /// The clustering plugin, as a component that any host of `harper:plugin@0.1.0` can run.

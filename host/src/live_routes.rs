@@ -4,14 +4,16 @@
 //! those are applied once it has not changed for a while, and only if what it says can be meant.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::config::{self, ConfigFile, HUB_ROUTES, LEAF_ROUTES, Stamps};
-use crate::nats::{Nats, Route};
+use crate::nats::{Nats, Route, ServerKind};
 
 /// How often the file is looked at. Its folder may be one that tells nobody of changes.
 const LOOK: Duration = Duration::from_millis(250);
@@ -19,7 +21,8 @@ const LOOK: Duration = Duration::from_millis(250);
 /// For so long a hand has written nothing: an editor may write a file in several steps.
 const STILL: Duration = Duration::from_millis(500);
 
-/// After so long a list that the servers did not take is given to them again.
+/// After so long a list that a server did not take is given to it again, and a file that could not be
+/// read is read again.
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// Both lists of routes.
@@ -48,14 +51,17 @@ impl Routes {
 
 /// Servers whose routes can be changed while they run.
 pub trait TakesRoutes: Send + Sync + 'static {
-    /// Makes these the servers' routes. When it fails, it is asked again.
-    fn set_routes(&self, routes: Routes) -> impl Future<Output = Result<(), String>> + Send;
+    /// Makes these one server's routes. When it fails, it is asked again.
+    fn set_routes(
+        &self,
+        server: ServerKind,
+        routes: Vec<Route>,
+    ) -> impl Future<Output = Result<(), String>> + Send;
 }
 
 impl TakesRoutes for Nats {
-    async fn set_routes(&self, routes: Routes) -> Result<(), String> {
-        let Routes { hub, leaf } = routes;
-        Nats::set_routes(self, hub, leaf).await.map_err(|error| error.to_string())
+    async fn set_routes(&self, server: ServerKind, routes: Vec<Route>) -> Result<(), String> {
+        self.set_routes_of(server, routes).await.map_err(|error| error.to_string())
     }
 }
 
@@ -66,7 +72,15 @@ pub struct LiveRoutes(JoinHandle<()>);
 impl LiveRoutes {
     /// Watches the file, for servers that have the routes `applied` now.
     pub fn watch(file: ConfigFile, applied: Routes, servers: impl TakesRoutes) -> Self {
-        let watcher = Watcher { file, applied, servers, told: None };
+        let servers = Arc::new(servers);
+        let mut gives = JoinSet::new();
+        let mut to = |server, applied: Vec<Route>| {
+            let (wanted, told) = watch::channel(applied);
+            gives.spawn(give(server, servers.clone(), told));
+            wanted
+        };
+        let (hub, leaf) = (to(ServerKind::Hub, applied.hub), to(ServerKind::Leaf, applied.leaf));
+        let watcher = Watcher { file, hub, leaf, _gives: gives, told: None };
         Self(tokio::spawn(watcher.run()))
     }
 }
@@ -85,14 +99,59 @@ enum Wrong {
     NoList(&'static str),
 }
 
-struct Watcher<S> {
+struct Watcher {
     file: ConfigFile,
-    applied: Routes,
-    servers: S,
+    /// What the hub is to have.
+    hub: watch::Sender<Vec<Route>>,
+    /// What the leaf is to have.
+    leaf: watch::Sender<Vec<Route>>,
+    // Ends its tasks when it is dropped.
+    _gives: JoinSet<()>,
     told: Option<Wrong>,
 }
 
-impl<S: TakesRoutes> Watcher<S> {
+/// Gives one server its list, whenever that is another one, and again until it was taken. A leaf with
+/// large streams takes its time, and the hub does not wait for it.
+async fn give(
+    server: ServerKind,
+    servers: Arc<impl TakesRoutes>,
+    mut told: watch::Receiver<Vec<Route>>,
+) {
+    // What it is not known to have after it has refused.
+    let mut applied = Some(told.borrow_and_update().clone());
+    loop {
+        let wanted = told.borrow_and_update().clone();
+        if applied.as_ref() == Some(&wanted) {
+            if told.changed().await.is_err() {
+                return;
+            }
+            continue;
+        }
+        let (name, routes) = (server.name(), wanted.len());
+        match servers.set_routes(server, wanted.clone()).await {
+            Ok(()) => {
+                tracing::info!(
+                    server = name,
+                    routes,
+                    "the server has the routes of the configuration now"
+                );
+                applied = Some(wanted);
+            }
+            Err(error) => {
+                tracing::error!(
+                    server = name,
+                    "the server did not take the routes of the configuration: {error}"
+                );
+                applied = None;
+                if let Ok(Err(_)) = timeout(AGAIN, told.changed()).await {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl Watcher {
     async fn run(mut self) {
         let mut written = self.file.written();
         let mut looks = interval(LOOK);
@@ -147,23 +206,14 @@ impl<S: TakesRoutes> Watcher<S> {
         }
         self.told = None;
         let wanted = Routes::read(&document);
-        if wanted == self.applied {
-            return true;
+        for (sender, list) in [(&self.hub, wanted.hub), (&self.leaf, wanted.leaf)] {
+            sender.send_if_modified(|before| {
+                let is_another = *before != list;
+                *before = list;
+                is_another
+            });
         }
-        let (hub, leaf) = (wanted.hub.len(), wanted.leaf.len());
-        match self.servers.set_routes(wanted.clone()).await {
-            Ok(()) => {
-                tracing::info!(hub, leaf, "the servers have the routes of the configuration now");
-                self.applied = wanted;
-                true
-            }
-            Err(error) => {
-                tracing::error!(
-                    "the servers did not take the routes of the configuration: {error}"
-                );
-                false
-            }
-        }
+        true
     }
 
     fn wrong(&mut self, what: Wrong) -> bool {

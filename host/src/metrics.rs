@@ -7,6 +7,7 @@ use std::time::Duration;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
@@ -35,6 +36,7 @@ pub(crate) struct Metrics {
     memory: Histograms,
     host_calls: Counters<2>,
     answers: Counters<1>,
+    left: Gauge,
     pub(crate) config_writes: Counters<1>,
 }
 
@@ -61,12 +63,18 @@ impl Metrics {
         );
         registry.register("plugin_host_calls", "Calls to capabilities", host_calls.clone());
         registry.register("peer_requests", "Requests of other nodes", answers.clone());
+        let left = Gauge::default();
+        registry.register(
+            "operations_left",
+            "Operations between nodes that are neither done nor undone",
+            left.clone(),
+        );
         registry.register("config_writes", "Writes of the configuration", config_writes.clone());
         if let Some(lost) = audit_lines_lost {
             let help = "Lines that could not be written to log/audit.log";
             registry.register("audit_lines_lost", help, lost);
         }
-        Self { registry, operations, seconds, memory, host_calls, answers, config_writes }
+        Self { registry, operations, seconds, memory, host_calls, answers, left, config_writes }
     }
 
     /// An operation has ended that there is not.
@@ -93,6 +101,11 @@ impl Metrics {
     /// A request of another node was answered.
     pub(crate) fn answer(&self, outcome: &'static str) {
         self.answers.get_or_create(&[("outcome", outcome.to_owned())]).inc();
+    }
+
+    /// So many operations are neither done nor undone.
+    pub(crate) fn left(&self, left: u32) {
+        self.left.set(left.into());
     }
 
     /// A call of a plugin has ended.

@@ -11,20 +11,28 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::Host;
+use crate::node_name::{self, NodeNameError};
 
-/// Requests that are held at the same time, those included that wait for a place to run. What comes
-/// beyond stays with the connection, which drops the newest when it holds too much: whoever asked
+/// Requests that are held at the same time, those included that wait for a place to run; of those
+/// with more than a mebibyte, fewer. What comes beyond stays with the connection, which drops the newest when it holds too much: whoever asked
 /// sees a timeout.
-const HELD: usize = 64;
+const HELD: u32 = 64;
 
 /// Answers until it is dropped.
 #[derive(Debug)]
 pub struct Peers(JoinHandle<()>);
 
-/// Nothing could be subscribed to: the connection is closed.
+/// Why requests of other nodes cannot be received.
 #[derive(Debug, thiserror::Error)]
-#[error("requests of other nodes cannot be received: {0}")]
-pub struct PeersError(#[from] async_nats::Error);
+#[non_exhaustive]
+pub enum PeersError {
+    /// No node can have this name.
+    #[error(transparent)]
+    NodeName(#[from] NodeNameError),
+    /// The connection is closed.
+    #[error("requests of other nodes cannot be received: {0}")]
+    Closed(#[from] async_nats::Error),
+}
 
 impl Peers {
     /// Answers, with `host`, what is asked of the node of this name over this connection, which
@@ -32,8 +40,9 @@ impl Peers {
     ///
     /// # Errors
     ///
-    /// The connection is closed.
+    /// No node can have this name, or the connection is closed.
     pub async fn answer(client: Client, node_name: &str, host: Host) -> Result<Self, PeersError> {
+        node_name::check(node_name)?;
         let subject = format!("{node_name}.__request__");
         let subscriber = client.queue_subscribe(subject, node_name.to_owned()).await;
         let subscriber = subscriber.map_err(async_nats::Error::from)?;
@@ -50,7 +59,7 @@ impl Drop for Peers {
 }
 
 async fn serve(mut subscriber: Subscriber, client: Client, host: Host) {
-    let places = Arc::new(Semaphore::new(HELD));
+    let places = Arc::new(Semaphore::new(HELD as usize));
     // Ends its tasks when it is dropped, with this one.
     let mut answers = JoinSet::new();
     while let Some(message) = subscriber.next().await {
@@ -60,7 +69,9 @@ async fn serve(mut subscriber: Subscriber, client: Client, host: Host) {
             answer(message, &client, &host).await;
             continue;
         }
-        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let size = u32::try_from(message.payload.len() >> 20).unwrap_or(u32::MAX);
+        let place = places.clone().acquire_many_owned(size.saturating_add(1).min(HELD));
+        let Ok(place) = place.await else { return };
         let (client, host) = (client.clone(), host.clone());
         answers.spawn(async move {
             answer(message, &client, &host).await;

@@ -6,7 +6,15 @@
 // What every plugin is.
 wasmtime::component::bindgen!({
     path: "../wit",
-    world: "extension",
+    inline: "
+        package harper:host;
+        world extension {
+            include harper:plugin/extension@0.1.0;
+            // For the clustering plugin alone; whoever else imports it is told that it is not granted.
+            import harper:plugin/replication@0.1.0;
+        }
+    ",
+    world: "harper:host/extension",
     // A capability may end the call, when it is over its budget.
     imports: { default: trappable },
     exports: { default: async },
@@ -18,11 +26,12 @@ pub mod clustering {
         path: "../wit",
         inline: "
             package harper:host;
-            world answering {
+            world clustering {
                 export harper:plugin/peer@0.1.0;
+                export harper:plugin/recovery@0.1.0;
             }
         ",
-        world: "harper:host/answering",
+        world: "harper:host/clustering",
         exports: { default: async },
     });
 }

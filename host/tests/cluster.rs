@@ -90,9 +90,13 @@ fn runs(pid: &u32) -> bool {
 }
 
 fn metrics(root: &Path) -> String {
+    get(root, "/metrics")
+}
+
+fn get(root: &Path, path: &str) -> String {
     let mut stream = UnixStream::connect(root.join("operations-server")).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    write!(stream, "GET /metrics HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n").unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n").unwrap();
     let mut reply = String::new();
     stream.read_to_string(&mut reply).unwrap();
     reply
@@ -118,6 +122,9 @@ fn a_node_in_a_cluster_runs_two_servers_and_ends_the_leaf_before_the_hub() {
         node.signal(Signal::TERM);
         let (code, said) = node.ended();
         assert_eq!(code, Some(0), "{said}");
+        // What each says of losing the other is no error when both are to end.
+        let is_bad = |line: &str| line.contains("ERROR") || line.contains("nats-server: ");
+        assert!(!said.lines().any(is_bad), "{said}");
         assert!(!servers.iter().any(runs));
         let ended: Vec<_> =
             said.lines().filter(|line| line.contains("nats-server has ended")).collect();
@@ -140,6 +147,48 @@ fn a_node_that_is_killed_leaves_no_server() {
         assert!(Instant::now() < deadline, "{servers:?} run still");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "in time: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+// covers: clustering.hung
+#[test]
+fn a_node_whose_own_server_hangs_says_so_and_heals() {
+    let root = tempfile::tempdir().unwrap();
+    let node = Node::start(root.path());
+    let ready = || get(root.path(), "/ready");
+    assert!(ready().starts_with("HTTP/1.1 200"), "{}", ready());
+    let mut servers = node.servers();
+    // The hub is started first.
+    servers.sort_unstable();
+    for (server, hung) in ["hub", "leaf"].into_iter().zip(servers) {
+        let frozen = Instant::now();
+        kill_process(Pid::from_raw(hung as i32).unwrap(), Signal::STOP).unwrap();
+        let told = format!("this node's NATS {server} server does not answer");
+        eventually("it is told", || ready().contains(&told));
+        let took = frozen.elapsed();
+        assert!(took < Duration::from_secs(10), "{took:?}");
+        let down = format!("harper_nats_server_up{{server=\"{server}\"}} 0");
+        assert!(metrics(root.path()).contains(&down));
+        eventually("it is ready again", || ready().starts_with("HTTP/1.1 200"));
+        let restarts = format!("harper_nats_server_restarts_total{{server=\"{server}\"}} 1");
+        assert!(metrics(root.path()).contains(&restarts));
+        assert!(!runs(&hung));
+    }
+    let servers = node.servers();
+    assert_eq!(servers.len(), 2);
+    node.signal(Signal::TERM);
+    let (code, said) = node.ended();
+    assert_eq!(code, Some(0), "{said}");
+    let why = "nats-server has ended and is restarted: it had not answered for 6s, and was killed";
+    assert_eq!(said.matches(why).count(), 2, "{said}");
+    assert!(!servers.iter().any(runs));
 }
 
 fn refused(change: impl FnOnce(&mut Command)) -> String {

@@ -16,6 +16,9 @@ use crate::operation::Error;
 pub const NOT_ENABLED: &str =
     "Clustering is not enabled: set clustering.enabled to true in harperdb-config.yaml";
 
+/// Bytes that are built of an answer, whatever its length: a part of what a call may use.
+const MOST_MEMORY: usize = 24 << 20;
+
 /// Characters of another node's own words that are passed on.
 const LONGEST_MESSAGE: usize = 500;
 
@@ -26,10 +29,21 @@ pub struct Question<'a> {
     pub node: &'a str,
     /// What is asked, for example `cluster_status`.
     pub operation: &'a str,
+    /// What goes with it.
+    pub more: Map<String, Value>,
     /// How long an answer is waited for.
     pub timeout: Duration,
     /// Bytes of the answer.
     pub largest: u32,
+}
+
+/// What a node says that has done it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The answer itself.
+    pub message: Value,
+    /// What the node says of its software.
+    pub system_info: Option<Value>,
 }
 
 /// Why there is no answer to use.
@@ -82,31 +96,31 @@ impl From<NatsError> for Error {
     }
 }
 
-/// Asks, and returns the `message` of a reply whose `status` is `success`.
+/// Asks, and returns what is in a reply whose `status` is `success`.
 pub async fn ask(
     host: &impl Capabilities,
     this: &NodeInfo,
-    question: &Question<'_>,
-) -> Result<Value, NoAnswer> {
-    let Question { node, operation, timeout, largest } = *question;
-    let request = json!({
-        "operation": operation,
-        "node_name": this.name,
-        "system_info": this.system_info,
-    });
-    let request = harper_wire::encode(&harper_wire::Value::from(&request));
+    question: Question<'_>,
+) -> Result<Answer, NoAnswer> {
+    let Question { node, operation, more, timeout, largest } = question;
+    let mut request = Map::new();
+    request.insert("operation".into(), operation.into());
+    request.insert("node_name".into(), json!(this.name));
+    request.extend(more);
+    request.insert("system_info".into(), json!(this.system_info));
+    let request = harper_wire::encode(&harper_wire::Value::from(Value::Object(request)));
     let subject = format!("{node}.__request__");
     let reply = host.request(&subject, &request, timeout, largest).await?;
-    message_in(&reply, largest)
+    answer_in(&reply, largest)
 }
 
-fn message_in(reply: &[u8], largest: u32) -> Result<Value, NoAnswer> {
+fn answer_in(reply: &[u8], largest: u32) -> Result<Answer, NoAnswer> {
     let limits = Limits {
         length: largest as usize,
         depth: 32,
         items: largest as usize / 4,
         slots: 64,
-        memory: (largest as usize).saturating_mul(16),
+        memory: (largest as usize).saturating_mul(16).min(MOST_MEMORY),
     };
     let unusable = |why: &str| NoAnswer::Unusable(why.into());
     let reply = harper_wire::decode(reply, &limits)
@@ -114,7 +128,10 @@ fn message_in(reply: &[u8], largest: u32) -> Result<Value, NoAnswer> {
         .into_json();
     let Value::Object(mut reply) = reply else { return Err(unusable("it is no object")) };
     match reply.get("status").and_then(Value::as_str) {
-        Some("success") => Ok(reply.remove("message").unwrap_or_default()),
+        Some("success") => Ok(Answer {
+            message: reply.remove("message").unwrap_or_default(),
+            system_info: reply.remove("system_info"),
+        }),
         Some("error") => Err(NoAnswer::Refused(words(&reply))),
         _ => Err(unusable("its status is neither success nor error")),
     }
@@ -136,7 +153,7 @@ mod tests {
     use super::*;
 
     fn read(reply: Value) -> Result<Value, NoAnswer> {
-        message_in(&harper_wire::encode(&reply.into()), 4096)
+        answer_in(&harper_wire::encode(&reply.into()), 4096).map(|answer| answer.message)
     }
 
     #[test]
@@ -170,11 +187,11 @@ mod tests {
         for bytes in
             [&b""[..], b"{\"status\":\"success\"}", &[0xc1], &[0xdd, 0xff, 0xff, 0xff, 0xff]]
         {
-            assert!(matches!(message_in(bytes, 4096), Err(NoAnswer::Unusable(_))), "{bytes:?}");
+            assert!(matches!(answer_in(bytes, 4096), Err(NoAnswer::Unusable(_))), "{bytes:?}");
         }
         let deep = [vec![0x91; 4000], vec![0xc0]].concat();
-        assert!(matches!(message_in(&deep, 4096), Err(NoAnswer::Unusable(_))));
+        assert!(matches!(answer_in(&deep, 4096), Err(NoAnswer::Unusable(_))));
         let long = [&[0xdb, 0, 0, 0x20, 0][..], &[b'x'; 0x2000]].concat();
-        assert!(matches!(message_in(&long, 4096), Err(NoAnswer::Unusable(_))));
+        assert!(matches!(answer_in(&long, 4096), Err(NoAnswer::Unusable(_))));
     }
 }

@@ -5,13 +5,16 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Everything an operation may use.
-pub trait Capabilities: Config + Clock + Log + Node + Nats + Tables {}
+pub trait Capabilities:
+    Config + Clock + Log + Node + Nats + JetStream + Tables + Replication
+{
+}
 
-impl<T: Config + Clock + Log + Node + Nats + Tables> Capabilities for T {}
+impl<T: Config + Clock + Log + Node + Nats + JetStream + Tables + Replication> Capabilities for T {}
 
 /// The configuration file, by key path (`wit/config.wit`).
 pub trait Config {
@@ -83,6 +86,8 @@ pub struct NodeInfo {
     pub operations_api_port: Option<u16>,
     /// How long it has been running.
     pub uptime: Duration,
+    /// Names this run of the host; another at each start.
+    pub boot: u64,
     /// What it runs.
     pub system_info: SystemInfo,
     /// How long one node is waited for when the state of all is asked.
@@ -143,8 +148,67 @@ pub enum NatsError {
     Failed(String),
 }
 
+/// The streams that hold tables' transactions (`wit/jetstream.wit`).
+pub trait JetStream {
+    /// Looks at a stream.
+    async fn inspect(
+        &self,
+        domain: &str,
+        stream: &str,
+        timeout: Duration,
+    ) -> Result<StreamState, JetStreamError>;
+
+    /// Removes messages from a stream, and returns how many.
+    async fn purge(
+        &self,
+        domain: &str,
+        stream: &str,
+        extent: Extent,
+        timeout: Duration,
+    ) -> Result<u64, JetStreamError>;
+}
+
+/// A stream as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamState {
+    /// The sequence of the last message that it was given; 0 before the first.
+    pub last_sequence: u64,
+    /// When it was made. One that was deleted and made anew has another.
+    pub created: String,
+}
+
+/// What a purge leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Nothing.
+    All,
+    /// So many of the newest messages.
+    Keep(u64),
+    /// The messages from this sequence on.
+    Before(u64),
+}
+
+/// Why a stream was not read or purged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JetStreamError {
+    /// This node has no clustering.
+    NotEnabled,
+    /// The domain has no such stream.
+    NotFound,
+    /// The domain cannot be reached.
+    Unavailable(String),
+    /// The domain did not answer in time; a purge may be done or not.
+    Timeout,
+    /// Anything else, as a sentence for the caller.
+    Failed(String),
+}
+
 /// The node's tables (`wit/tables.wit`).
 pub trait Tables {
+    /// One record; none when there is none of this key.
+    async fn get(&self, database: &str, table: &str, key: &str)
+    -> Result<Option<Row>, TablesError>;
+
     /// Records of a table, whose keys come after `after`.
     async fn list(
         &self,
@@ -153,21 +217,56 @@ pub trait Tables {
         after: Option<&str>,
     ) -> Result<Page, TablesError>;
 
+    /// Writes a record if it is still at `expected`, or if there is none and none is expected.
+    /// Returns its new revision.
+    async fn put(
+        &self,
+        database: &str,
+        table: &str,
+        key: &str,
+        value: &Value,
+        expected: Option<&str>,
+    ) -> Result<String, TablesError>;
+
+    /// Removes a record if it is still at `expected`.
+    async fn delete(
+        &self,
+        database: &str,
+        table: &str,
+        key: &str,
+        expected: &str,
+    ) -> Result<(), TablesError>;
+
+    /// Makes a table that is not there, and its database. One that is there gets the attributes that
+    /// it lacks.
+    async fn create(&self, table: &TableInfo) -> Result<(), TablesError>;
+
     /// All tables.
     async fn describe(&self) -> Result<Vec<TableInfo>, TablesError>;
+}
+
+/// A record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Its key.
+    pub key: String,
+    /// The state that it was read in.
+    pub revision: String,
+    /// The record.
+    pub value: Value,
 }
 
 /// Some records, in the order of their keys.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Page {
     /// The records.
-    pub rows: Vec<Value>,
+    pub rows: Vec<Row>,
     /// The key after which the next page begins; none when this is the last.
     pub next: Option<String>,
 }
 
 /// A table, without its records.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableInfo {
     /// The database that it is in.
     pub database: String,
@@ -179,9 +278,33 @@ pub struct TableInfo {
     pub attributes: Vec<String>,
 }
 
-/// Why tables were not read.
+/// Why tables were not read or written. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TablesError {
+    /// The record is no longer in the state that was expected.
+    Conflict,
+    /// The table is there with another key, as a sentence for the caller.
+    ExistsOtherwise(String),
     /// Anything that reading again does not mend, as a sentence for the caller.
+    Failed(String),
+}
+
+/// This node's streams, and its durables on those of others (`wit/replication.wit`).
+pub trait Replication {
+    /// This node's streams for these tables, each a database and a table, are there when it returns.
+    async fn ensure_streams(&self, tables: &[(&str, &str)]) -> Result<(), ReplicationError>;
+
+    /// Waits until streams and durables are as the record of `node` says.
+    async fn settle(&self, node: &str, timeout: Duration) -> Result<(), ReplicationError>;
+}
+
+/// Why streams and durables are not as they should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReplicationError {
+    /// This node has no clustering.
+    NotEnabled,
+    /// They were not so in time, as a sentence; the host goes on with it.
+    Unsettled(String),
+    /// Anything else, as a sentence for the caller.
     Failed(String),
 }

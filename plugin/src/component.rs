@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::capabilities::{
-    self as needs, Change, ConfigError, NatsError, NodeInfo, Page, ServerInfo, Snapshot,
-    SystemInfo, TableInfo, TablesError,
+    self as needs, Change, ConfigError, Extent, JetStreamError, NatsError, NodeInfo, Page,
+    ReplicationError, Row, ServerInfo, Snapshot, StreamState, SystemInfo, TableInfo, TablesError,
 };
 use crate::operation::{self, OPERATIONS};
 
@@ -17,8 +17,8 @@ mod bindings {
     wit_bindgen::generate!({ path: "../wit", world: "clustering" });
 }
 
-use bindings::exports::harper::plugin::{operations, peer};
-use bindings::harper::plugin::{clock, config, log, nats, node, tables};
+use bindings::exports::harper::plugin::{operations, peer, recovery};
+use bindings::harper::plugin::{clock, config, jetstream, log, nats, node, replication, tables};
 
 struct Component;
 
@@ -55,6 +55,13 @@ impl peer::Guest for Component {
     async fn answer(request: Vec<u8>) -> Vec<u8> {
         log_panics();
         crate::peer::answer(&Imports, &request).await
+    }
+}
+
+impl recovery::Guest for Component {
+    async fn recover() -> u32 {
+        log_panics();
+        crate::recovery::recover(&Imports).await
     }
 }
 
@@ -134,6 +141,7 @@ impl needs::Node for Imports {
             clustering_port: info.ports.clustering,
             operations_api_port: info.ports.operations_api,
             uptime: Duration::from_millis(info.uptime),
+            boot: info.boot,
             system_info: SystemInfo {
                 hdb_version: info.system_info.hdb_version,
                 node_version: info.system_info.node_version,
@@ -182,7 +190,60 @@ fn nats_error(error: nats::Error) -> NatsError {
     }
 }
 
+impl needs::JetStream for Imports {
+    async fn inspect(
+        &self,
+        domain: &str,
+        stream: &str,
+        timeout: Duration,
+    ) -> Result<StreamState, JetStreamError> {
+        let info = jetstream::inspect(domain.into(), stream.into(), milliseconds(timeout)).await;
+        let info = info.map_err(jetstream_error)?;
+        Ok(StreamState { last_sequence: info.last_sequence, created: info.created })
+    }
+
+    async fn purge(
+        &self,
+        domain: &str,
+        stream: &str,
+        extent: Extent,
+        timeout: Duration,
+    ) -> Result<u64, JetStreamError> {
+        let extent = match extent {
+            Extent::All => jetstream::Extent::All,
+            Extent::Keep(messages) => jetstream::Extent::Keep(messages),
+            Extent::Before(sequence) => jetstream::Extent::Before(sequence),
+        };
+        let timeout = milliseconds(timeout);
+        jetstream::purge(domain.into(), stream.into(), extent, timeout)
+            .await
+            .map_err(jetstream_error)
+    }
+}
+
+fn jetstream_error(error: jetstream::Error) -> JetStreamError {
+    match error {
+        jetstream::Error::NotEnabled => JetStreamError::NotEnabled,
+        jetstream::Error::NotFound => JetStreamError::NotFound,
+        jetstream::Error::Timeout => JetStreamError::Timeout,
+        jetstream::Error::Unavailable(text) => JetStreamError::Unavailable(text),
+        jetstream::Error::Denied(text)
+        | jetstream::Error::InvalidRequest(text)
+        | jetstream::Error::Other(text) => JetStreamError::Failed(text),
+    }
+}
+
 impl needs::Tables for Imports {
+    async fn get(
+        &self,
+        database: &str,
+        table: &str,
+        key: &str,
+    ) -> Result<Option<Row>, TablesError> {
+        let row = tables::get(database.into(), table.into(), key.into()).await;
+        row.map_err(tables_error)?.map(read_row).transpose()
+    }
+
     async fn list(
         &self,
         database: &str,
@@ -191,11 +252,42 @@ impl needs::Tables for Imports {
     ) -> Result<Page, TablesError> {
         let page = tables::list(database.into(), table.into(), after.map(str::to_owned)).await;
         let page = page.map_err(tables_error)?;
-        let rows = page.rows.iter().map(|row| serde_json::from_str(&row.value));
-        let rows = rows.collect::<Result<_, _>>().map_err(|error| {
-            TablesError::Failed(format!("The host's answer is not as agreed: {error}"))
-        })?;
+        let rows = page.rows.into_iter().map(read_row).collect::<Result<_, _>>()?;
         Ok(Page { rows, next: page.next })
+    }
+
+    async fn put(
+        &self,
+        database: &str,
+        table: &str,
+        key: &str,
+        value: &Value,
+        expected: Option<&str>,
+    ) -> Result<String, TablesError> {
+        let (value, expected) = (text(value), expected.map(str::to_owned));
+        let put = tables::put(database.into(), table.into(), key.into(), value, expected).await;
+        put.map_err(tables_error)
+    }
+
+    async fn delete(
+        &self,
+        database: &str,
+        table: &str,
+        key: &str,
+        expected: &str,
+    ) -> Result<(), TablesError> {
+        let gone = tables::delete(database.into(), table.into(), key.into(), expected.into()).await;
+        gone.map_err(tables_error)
+    }
+
+    async fn create(&self, table: &TableInfo) -> Result<(), TablesError> {
+        let table = tables::Table {
+            database: table.database.clone(),
+            name: table.name.clone(),
+            hash_attribute: table.hash_attribute.clone(),
+            attributes: table.attributes.clone(),
+        };
+        tables::create(table).await.map_err(tables_error)
     }
 
     async fn describe(&self) -> Result<Vec<TableInfo>, TablesError> {
@@ -210,16 +302,49 @@ impl needs::Tables for Imports {
     }
 }
 
+fn read_row(row: tables::Row) -> Result<Row, TablesError> {
+    let value = serde_json::from_str(&row.value).map_err(|error| {
+        TablesError::Failed(format!("The host's answer is not as agreed: {error}"))
+    })?;
+    Ok(Row { key: row.key, revision: row.revision, value })
+}
+
 fn tables_error(error: tables::Error) -> TablesError {
     match error {
-        tables::Error::Conflict => {
-            TablesError::Failed("The table is being changed by others all the while".into())
-        }
+        tables::Error::Conflict => TablesError::Conflict,
+        tables::Error::ExistsOtherwise(text) => TablesError::ExistsOtherwise(text),
         tables::Error::Denied(text)
         | tables::Error::NotFound(text)
         | tables::Error::InvalidRequest(text)
         | tables::Error::Unavailable(text)
         | tables::Error::Other(text) => TablesError::Failed(text),
+    }
+}
+
+impl needs::Replication for Imports {
+    async fn ensure_streams(&self, tables: &[(&str, &str)]) -> Result<(), ReplicationError> {
+        let name = |(database, name): &(&str, &str)| replication::TableName {
+            database: (*database).into(),
+            name: (*name).into(),
+        };
+        let tables = tables.iter().map(name).collect();
+        replication::ensure_streams(tables).await.map_err(replication_error)
+    }
+
+    async fn settle(&self, node: &str, timeout: Duration) -> Result<(), ReplicationError> {
+        let settled = replication::settle(node.into(), milliseconds(timeout)).await;
+        settled.map_err(replication_error)
+    }
+}
+
+fn replication_error(error: replication::Error) -> ReplicationError {
+    match error {
+        replication::Error::NotEnabled => ReplicationError::NotEnabled,
+        replication::Error::Unsettled(text) => ReplicationError::Unsettled(text),
+        replication::Error::Denied(text)
+        | replication::Error::InvalidRequest(text)
+        | replication::Error::Unavailable(text)
+        | replication::Error::Other(text) => ReplicationError::Failed(text),
     }
 }
 

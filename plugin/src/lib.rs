@@ -8,6 +8,10 @@
 //! | `capabilities.rs` | what the logic needs of its host, as traits |
 //! | `ask.rs` | a request to another node, and what can come of it |
 //! | `nodes.rs` | names of nodes, and the records of those that this one shares tables with |
+//! | `subscriptions.rs` | what a request says of the tables that two nodes are to share |
+//! | `start_time.rs` | from when on transactions come |
+//! | `manifest/` | a change of what two nodes share: on both nodes, or on neither |
+//! | `recovery.rs` | what calls that did not end well have left, finished or undone |
 //! | `uptime.rs` | how long a node has been running, as text |
 //! | `routes.rs` | a route, and the two lists of routes in the configuration |
 //! | `validate.rs` | collects everything that is wrong with a request |
@@ -18,11 +22,15 @@
 
 pub mod ask;
 pub mod capabilities;
+pub mod manifest;
 pub mod nodes;
 pub mod operation;
 pub mod operations;
 pub mod peer;
+pub mod recovery;
 pub mod routes;
+pub mod start_time;
+pub mod subscriptions;
 pub mod uptime;
 pub mod validate;
 

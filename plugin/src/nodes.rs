@@ -1,9 +1,9 @@
 //! Nodes: their names, and the records of those that this one shares tables with.
 
-use serde::Serialize;
-use serde_json::{Map, Value};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
-use crate::capabilities::{Log, Tables, TablesError};
+use crate::capabilities::{Log, Row, Tables, TablesError};
 use crate::operation::Error;
 
 /// Where the records are.
@@ -11,19 +11,25 @@ const DATABASE: &str = "system";
 const TABLE: &str = "hdb_nodes";
 
 /// Longest name of a node, in bytes: it is a token of subjects, and a part of servers' names.
-const LONGEST_NAME: usize = 200;
+pub const LONGEST_NAME: usize = 200;
 
-/// A node that this one shares tables with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Longest text of [`NodeRecord::system_info`], in characters.
+const LONGEST_INFO: usize = 100;
+
+/// A node that this one shares tables with, as `system.hdb_nodes` has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeRecord {
     /// Its name.
     pub name: String,
-    /// What is shared.
+    /// What is shared: one for each table.
     pub subscriptions: Vec<Subscription>,
+    /// The software that it runs, as far as it has told: [`system_info`] of what it said.
+    #[serde(default)]
+    pub system_info: Value,
 }
 
 /// A table that two nodes share.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subscription {
     /// The database.
     pub schema: String,
@@ -33,6 +39,50 @@ pub struct Subscription {
     pub publish: bool,
     /// Whether remote transactions come to the local one.
     pub subscribe: bool,
+    /// From when on they come: an ISO 8601 time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<String>,
+    /// After what they come, without a `start_time`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Start>,
+    /// Since when they came before another node changed that, in case it undoes its change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub was: Option<Was>,
+}
+
+/// The start of a subscription before a change of another node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Was {
+    /// What that node calls the change.
+    pub change: String,
+    /// As [`Subscription::start_time`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<String>,
+    /// As [`Subscription::from`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Start>,
+}
+
+/// A place in a remote stream: the transactions after it come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// When that stream was made; none if there was none yet, and all that it will hold is wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    /// The last message that does not come.
+    pub sequence: u64,
+}
+
+/// A table's database and name.
+pub type TableKey<'a> = (&'a str, &'a str);
+
+/// A record, and the state that it was read in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The record.
+    pub record: NodeRecord,
+    /// Its revision.
+    pub revision: String,
 }
 
 /// Whether a node can have this name: without whitespace and any of `. , * >`, and without control
@@ -43,16 +93,27 @@ pub fn is_node_name(name: &str) -> bool {
     (1..=LONGEST_NAME).contains(&name.len()) && name.chars().all(is_plain)
 }
 
+/// What another node says of its software: three short texts, and nothing else.
+pub fn system_info(told: Option<&Value>) -> Value {
+    let text = |key: &str| {
+        let text = told?.get(key)?.as_str()?;
+        let plain = text.chars().filter(|c| !c.is_control()).take(LONGEST_INFO);
+        Some((key.to_owned(), Value::from(plain.collect::<String>())))
+    };
+    let known = ["hdb_version", "node_version", "platform"];
+    Value::Object(known.into_iter().filter_map(text).collect())
+}
+
 impl NodeRecord {
     /// All records, by name. What is in the table and is none is warned of and left out.
-    pub async fn all(host: &(impl Tables + Log)) -> Result<Vec<Self>, Error> {
+    pub async fn all(host: &(impl Tables + Log)) -> Result<Vec<Stored>, Error> {
         let mut records = Vec::new();
         let mut after = None;
         loop {
             let page = host.list(DATABASE, TABLE, after.as_deref()).await?;
-            for row in &page.rows {
-                match Self::read(row) {
-                    Some(record) => records.push(record),
+            for Row { value, revision, .. } in page.rows {
+                match Self::read(&value) {
+                    Some(record) => records.push(Stored { record, revision }),
                     None => host.warn(&format!("A record of {DATABASE}.{TABLE} is no node's")),
                 }
             }
@@ -61,6 +122,45 @@ impl NodeRecord {
                 _ => return Ok(records),
             }
         }
+    }
+
+    /// The record of a node; none when it is not in the manifest. One that cannot be read is an
+    /// empty one, so that it can be written anew or removed.
+    pub async fn get(host: &(impl Tables + Log), node: &str) -> Result<Option<Stored>, Error> {
+        let Some(Row { value, revision, .. }) = host.get(DATABASE, TABLE, node).await? else {
+            return Ok(None);
+        };
+        let record = Self::read(&value).filter(|record| record.name == node);
+        let record = record.unwrap_or_else(|| {
+            host.warn(&format!("The record of node '{node}' cannot be read"));
+            Self { name: node.into(), subscriptions: Vec::new(), system_info: json!({}) }
+        });
+        Ok(Some(Stored { record, revision }))
+    }
+
+    /// Brings the record of `node` from the state `expected` (none: not there) to `record` (none:
+    /// gone), and returns its revision, or says that it is in another state.
+    pub async fn store(
+        host: &impl Tables,
+        node: &str,
+        record: Option<&Self>,
+        expected: Option<&str>,
+    ) -> Result<Option<String>, TablesError> {
+        match (record, expected) {
+            (Some(record), _) => {
+                let value = json!(record);
+                host.put(DATABASE, TABLE, node, &value, expected).await.map(Some)
+            }
+            (None, Some(expected)) => {
+                host.delete(DATABASE, TABLE, node, expected).await.map(|()| None)
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// The subscription to a table.
+    pub fn subscription(&self, key: TableKey<'_>) -> Option<&Subscription> {
+        self.subscriptions.iter().find(|subscription| subscription.key() == key)
     }
 
     fn read(row: &Value) -> Option<Self> {
@@ -72,34 +172,60 @@ impl NodeRecord {
                 subscriptions.as_array()?.iter().map(subscription).collect::<Option<_>>()?
             }
         };
-        Some(Self { name: name.to_owned(), subscriptions })
+        let system_info = system_info(row.get("system_info"));
+        Some(Self { name: name.to_owned(), subscriptions, system_info })
     }
 }
 
 impl Subscription {
+    /// Which table it is of.
+    pub fn key(&self) -> TableKey<'_> {
+        (&self.schema, &self.table)
+    }
+
+    /// As `cluster_status` shows it.
+    pub fn shown(&self) -> Value {
+        json!({
+            "schema": self.schema,
+            "table": self.table,
+            "publish": self.publish,
+            "subscribe": self.subscribe,
+        })
+    }
+
     fn read(object: &Map<String, Value>) -> Option<Self> {
         let text = |key| object.get(key)?.as_str().map(str::to_owned);
         let flag = |key| object.get(key).map_or(Some(false), Value::as_bool);
+        let start = |from: &Value| {
+            let created = from.get("created").and_then(Value::as_str).map(str::to_owned);
+            Some(Start { created, sequence: from.get("sequence")?.as_u64()? })
+        };
         Some(Self {
             schema: text("schema")?,
             table: text("table")?,
             publish: flag("publish")?,
             subscribe: flag("subscribe")?,
+            start_time: text("start_time"),
+            from: object.get("from").and_then(start),
+            was: object.get("was").and_then(|was| Was::deserialize(was).ok()),
         })
     }
 }
 
 impl From<TablesError> for Error {
     fn from(error: TablesError) -> Self {
-        let TablesError::Failed(text) = error;
-        Self::Failed(text)
+        match error {
+            TablesError::Conflict => {
+                Self::Conflict("The record was changed by others meanwhile".into())
+            }
+            TablesError::ExistsOtherwise(text) => Self::Invalid(text),
+            TablesError::Failed(text) => Self::Failed(text),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -137,5 +263,45 @@ mod tests {
         ] {
             assert_eq!(record(row), None);
         }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let row = json!({
+            "name": "a",
+            "subscriptions": [
+                {
+                    "schema": "dev",
+                    "table": "dog",
+                    "publish": false,
+                    "subscribe": true,
+                    "from": { "created": "2026-01-01T00:00:00.000000001Z", "sequence": 7 },
+                },
+                {
+                    "schema": "dev",
+                    "table": "cat",
+                    "publish": false,
+                    "subscribe": true,
+                    "from": { "sequence": 0 },
+                },
+                {
+                    "schema": "dev",
+                    "table": "cow",
+                    "publish": false,
+                    "subscribe": true,
+                    "start_time": "2022-09-02T20:06:35.993Z",
+                },
+            ],
+            "system_info": { "hdb_version": "4.2.0" },
+        });
+        assert_eq!(json!(NodeRecord::read(&row).unwrap()), row);
+    }
+
+    #[test]
+    fn software_is_three_short_texts() {
+        let told = json!({ "hdb_version": "4.2.0\n", "platform": 7, "node_version": "x".repeat(999), "a": "b" });
+        let info = system_info(Some(&told));
+        assert_eq!(info, json!({ "hdb_version": "4.2.0", "node_version": "x".repeat(100) }));
+        assert_eq!(system_info(None), json!({}));
     }
 }

@@ -4,7 +4,9 @@ use serde_json::{Map, Value};
 
 use crate::capabilities::Capabilities;
 use crate::operations::{
-    cluster_delete_routes, cluster_get_routes, cluster_network, cluster_set_routes, cluster_status,
+    add_node, cluster_delete_routes, cluster_get_routes, cluster_network, cluster_set_routes,
+    cluster_status, configure_cluster, purge_stream, remove_node, set_node_replication,
+    update_node,
 };
 
 /// A request's JSON object, with `operation` and without credentials.
@@ -61,8 +63,14 @@ pub const OPERATIONS: &[Operation] = &[
     cluster_set_routes::OPERATION,
     cluster_get_routes::OPERATION,
     cluster_delete_routes::OPERATION,
+    add_node::OPERATION,
+    update_node::OPERATION,
+    set_node_replication::OPERATION,
     cluster_status::OPERATION,
     cluster_network::OPERATION,
+    remove_node::OPERATION,
+    configure_cluster::OPERATION,
+    purge_stream::OPERATION,
 ];
 
 /// Performs the operation that the request names.
@@ -73,6 +81,12 @@ pub async fn handle(host: &impl Capabilities, request: &Request) -> Result<Value
         Some("cluster_delete_routes") => cluster_delete_routes::handle(host, request).await,
         Some("cluster_status") => cluster_status::handle(host).await,
         Some("cluster_network") => cluster_network::handle(host, request).await,
+        Some("add_node") => add_node::handle(host, request).await,
+        Some("update_node") => update_node::handle(host, request).await,
+        Some("set_node_replication") => set_node_replication::handle(host, request).await,
+        Some("remove_node") => remove_node::handle(host, request).await,
+        Some("configure_cluster") => configure_cluster::handle(host, request).await,
+        Some("purge_stream") => purge_stream::handle(host, request).await,
         // The host asks for nothing that `describe` does not list.
         other => Err(Error::Invalid(format!("Operation '{}' not found", other.unwrap_or("")))),
     }

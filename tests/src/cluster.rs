@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use harper_host::{
-    BoxFuture, Extent, HostBuilder, JetStream, JetStreamError, Nats, NatsError, Node, NodeInfo,
-    Page, Ports, Row, ServerInfo, StreamInfo, SystemInfo, TableInfo, TableName, Tables,
-    TablesError,
+    BoxFuture, Extent, Held, HostBuilder, JetStream, JetStreamError, Nats, NatsError, Node,
+    NodeInfo, Page, Ports, Replication, ReplicationError, Row, ServerInfo, StreamInfo, SystemInfo,
+    TableInfo, TableName, Tables, TablesError,
 };
 use serde_json::{Value, json};
 
@@ -58,6 +58,9 @@ pub struct Peer {
     /// It replies with this, as MessagePack.
     #[serde(default)]
     pub reply: Option<Value>,
+    /// To the operations named here it replies with this.
+    #[serde(default)]
+    pub replies: BTreeMap<String, Value>,
     /// It replies with these bytes.
     #[serde(default)]
     pub bytes: Option<Vec<u8>>,
@@ -89,6 +92,9 @@ pub struct Server {
     pub silent: bool,
 }
 
+/// Tables that were made, each with its attributes, of which the first is the key.
+type Created = BTreeMap<TableName, Vec<String>>;
+
 /// Revisions and values, by table and key.
 type Records = BTreeMap<(TableName, String), (u64, Value)>;
 
@@ -97,6 +103,7 @@ type Records = BTreeMap<(TableName, String), (u64, Value)>;
 pub struct FakeNode {
     cluster: Arc<Cluster>,
     records: Arc<Mutex<Records>>,
+    created: Arc<Mutex<Created>>,
     calls: Arc<Mutex<Vec<Value>>>,
 }
 
@@ -112,6 +119,7 @@ impl FakeNode {
         Self {
             cluster: Arc::new(cluster),
             records: Arc::new(Mutex::new(records)),
+            created: Arc::default(),
             calls: Arc::default(),
         }
     }
@@ -119,7 +127,7 @@ impl FakeNode {
     /// A host that is this node.
     pub fn give_to(&self, builder: HostBuilder) -> HostBuilder {
         let builder = builder.node(self.clone()).nats(self.clone());
-        builder.jetstream(self.clone()).tables(self.clone())
+        builder.jetstream(self.clone()).tables(self.clone()).replication(self.clone())
     }
 
     /// What was asked of the network, the streams and the tables so far: each with the name of the
@@ -134,7 +142,8 @@ impl FakeNode {
         lock(&self.records).get(&(table, key.into())).map(|(_, record)| record.clone())
     }
 
-    fn note(&self, function: &str, arguments: Value) {
+    fn note(&self, function: &str, mut arguments: Value) {
+        hide_changes(&mut arguments);
         lock(&self.calls).push(json!({ function: arguments }));
     }
 
@@ -147,11 +156,38 @@ impl FakeNode {
     }
 
     fn exists(&self, table: &TableName) -> Result<(), TablesError> {
-        let name = format!("{}.{}", table.database, table.table);
-        if name == "system.hdb_nodes" || self.cluster.tables.contains_key(&name) {
+        let name = name(table);
+        let system = ["system.hdb_nodes", "system.hdb_intents"];
+        if system.contains(&&*name) || self.attributes(table).is_some() {
             return Ok(());
         }
         Err(TablesError::NotFound(format!("Table '{name}' does not exist")))
+    }
+}
+
+impl FakeNode {
+    /// A table's attributes, of which the first is the key; none of one that is not there.
+    fn attributes(&self, table: &TableName) -> Option<Vec<String>> {
+        let created = lock(&self.created).get(table).cloned();
+        created.or_else(|| self.cluster.tables.get(&name(table)).cloned())
+    }
+}
+
+/// The names that a node gives to its changes are others each time.
+fn hide_changes(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            for (key, value) in object {
+                match value {
+                    Value::String(name) if key == "change" || key == "part_of" => {
+                        *name = "<change>".into();
+                    }
+                    value => hide_changes(value),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(hide_changes),
+        _ => {}
     }
 }
 
@@ -171,6 +207,7 @@ impl Node for FakeNode {
             clustering: !self.cluster.off,
             ports: Ports { clustering: Some(9932), operations_api: Some(9925) },
             uptime: Duration::from_secs(self.cluster.uptime),
+            boot: 1,
             system_info: SystemInfo {
                 hdb_version: "1.2.3".into(),
                 node_version: "0.0.0".into(),
@@ -192,7 +229,7 @@ impl Nats for FakeNode {
         let request = request.map_or(Value::Null, harper_wire::Value::into_json);
         self.note(
             "nats.request",
-            json!({ "subject": subject, "payload": request, "timeout": milliseconds(timeout) }),
+            json!({ "subject": subject, "payload": &request, "timeout": milliseconds(timeout) }),
         );
         Box::pin(async move {
             self.own_server()?;
@@ -205,7 +242,9 @@ impl Nats for FakeNode {
                 return Err(NatsError::Timeout);
             }
             tokio::time::sleep(Duration::from_millis(peer.after)).await;
-            Ok(match (&peer.bytes, &peer.reply) {
+            let operation = request["operation"].as_str().unwrap_or_default();
+            let reply = peer.replies.get(operation).or(peer.reply.as_ref());
+            Ok(match (&peer.bytes, reply) {
                 (Some(bytes), _) => bytes.clone(),
                 (None, Some(reply)) => harper_wire::encode(&reply.into()),
                 (None, None) => Vec::new(),
@@ -363,17 +402,41 @@ impl Tables for FakeNode {
         })
     }
 
+    fn create(&self, table: TableInfo) -> BoxFuture<'_, Result<(), TablesError>> {
+        let TableInfo { name: table, hash_attribute, attributes } = table;
+        let arguments = json!({
+            "table": name(&table), "hash_attribute": hash_attribute, "attributes": attributes,
+        });
+        self.note("tables.create", arguments);
+        Box::pin(async move {
+            let mut all = self.attributes(&table).unwrap_or_else(|| vec![hash_attribute.clone()]);
+            if all.first() != Some(&hash_attribute) {
+                let text = format!("Table '{}' has another hash attribute", name(&table));
+                return Err(TablesError::ExistsOtherwise(text));
+            }
+            let missing = attributes.into_iter().filter(|one| !all.contains(one));
+            let missing: Vec<_> = missing.collect();
+            all.extend(missing);
+            lock(&self.created).insert(table, all);
+            Ok(())
+        })
+    }
+
     fn describe(&self) -> BoxFuture<'_, Result<Vec<TableInfo>, TablesError>> {
         self.note("tables.describe", json!({}));
-        let table = |(name, attributes): (&String, &Vec<String>)| {
+        let name = |name: &String| {
             let (database, table) = name.split_once('.').unwrap_or_default();
-            TableInfo {
-                name: TableName { database: database.into(), table: table.into() },
-                hash_attribute: attributes.first().cloned().unwrap_or_default(),
-                attributes: attributes.clone(),
-            }
+            TableName { database: database.into(), table: table.into() }
         };
-        let mut tables: Vec<_> = self.cluster.tables.iter().map(table).collect();
+        let mut all: Created =
+            self.cluster.tables.iter().map(|(at, list)| (name(at), list.clone())).collect();
+        all.extend(lock(&self.created).clone());
+        let table = |(name, attributes): (TableName, Vec<String>)| TableInfo {
+            name,
+            hash_attribute: attributes.first().cloned().unwrap_or_default(),
+            attributes,
+        };
+        let mut tables: Vec<_> = all.into_iter().map(table).collect();
         // A host that forgets to leave it out.
         tables.push(TableInfo {
             name: TableName { database: "system".into(), table: "hdb_user".into() },
@@ -381,6 +444,33 @@ impl Tables for FakeNode {
             attributes: vec!["username".into(), "password".into()],
         });
         Box::pin(std::future::ready(Ok(tables)))
+    }
+}
+
+impl Replication for FakeNode {
+    fn ensure_streams(
+        &self,
+        tables: Vec<TableName>,
+        _: Duration,
+    ) -> BoxFuture<'_, Result<Held, ReplicationError>> {
+        let tables: Vec<_> = tables.iter().map(name).collect();
+        self.note("replication.ensure-streams", json!({ "tables": tables }));
+        Box::pin(async { self.replicates().map(|()| Box::new(()) as Held) })
+    }
+
+    fn settle(&self, node: String, _: Duration) -> BoxFuture<'_, Result<(), ReplicationError>> {
+        self.note("replication.settle", json!({ "node": node }));
+        Box::pin(async { self.replicates() })
+    }
+}
+
+impl FakeNode {
+    fn replicates(&self) -> Result<(), ReplicationError> {
+        match &self.cluster.unavailable {
+            _ if self.cluster.off => Err(ReplicationError::NotEnabled),
+            Some(why) => Err(ReplicationError::Unavailable(why.clone())),
+            None => Ok(()),
+        }
     }
 }
 

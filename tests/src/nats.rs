@@ -13,6 +13,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair,
 };
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
@@ -234,11 +235,25 @@ pub fn runs(pid: u32) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
+/// Freezes a process, and waits until it is: all its threads, one after another.
+pub async fn freeze(pid: u32) -> Result<()> {
+    let process = Pid::from_raw(pid.try_into()?).context("a process id")?;
+    kill_process(process, Signal::STOP)?;
+    let is_stopped = |folder: std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(folder.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    };
+    let threads = || std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    eventually("all threads are stopped", async || threads().all(is_stopped)).await
+}
+
 /// The process id of a server that is up.
 pub fn pid(nats: &Nats, server: harper_host::nats::ServerKind) -> Option<u32> {
     match *nats.state(server).borrow() {
         harper_host::nats::ServerState::Up { pid } => Some(pid),
-        harper_host::nats::ServerState::Down => None,
+        harper_host::nats::ServerState::Silent { .. } | harper_host::nats::ServerState::Down => {
+            None
+        }
     }
 }
 

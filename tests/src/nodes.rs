@@ -7,8 +7,11 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use futures_util::future::{join_all, try_join_all};
 use harper_host::config::{self, ConfigFile};
+use harper_host::data::{Data, DataConfig};
 use harper_host::live_routes::{LiveRoutes, Routes};
 use harper_host::peers::Peers;
+use harper_host::recovery::Recovery;
+use harper_host::replication::{Reconciler, Replicator, StreamLimits};
 use harper_host::store::Store;
 use harper_host::{Caller, Error, Host, ThisNode};
 use serde_json::{Value, json};
@@ -23,7 +26,11 @@ pub struct ClusterNode {
     pub store: Store,
     /// Its servers, and the folder that everything is in.
     pub servers: NatsNode,
+    /// What its streams and durable consumers are asked of.
+    pub replicator: Replicator,
     _peers: Peers,
+    _recovery: Recovery,
+    _reconciler: Reconciler,
     _routes: LiveRoutes,
 }
 
@@ -32,11 +39,13 @@ pub struct ClusterNode {
 pub struct Wanted {
     /// How long `cluster_status` waits for one node.
     pub status_timeout: Duration,
+    /// What the streams of its tables keep.
+    pub streams: StreamLimits,
 }
 
 impl Default for Wanted {
     fn default() -> Self {
-        Self { status_timeout: Duration::from_secs(5) }
+        Self { status_timeout: Duration::from_secs(5), streams: StreamLimits::default() }
     }
 }
 
@@ -48,7 +57,11 @@ impl ClusterNode {
         std::fs::write(&file, format!("clustering:\n  enabled: true\n  nodeName: {name}\n"))?;
         let file = ConfigFile::open(file)?;
         let store = Store::open(folder).await?;
+        let of_node = DataConfig { node_name: Some(name.into()), ..DataConfig::default() };
+        let data = Data::open(store.clone(), of_node).await?;
         let nats = servers.nats.clone();
+        let (reconciler, replicator) =
+            Reconciler::start(store.clone(), nats.clone(), wanted.streams).await?;
         let node = ThisNode::clustered(name, nats.ports().hub_cluster)
             .with_status_timeout(wanted.status_timeout);
         let host = Host::builder()
@@ -56,12 +69,23 @@ impl ClusterNode {
             .config_file(file.clone())
             .node(node)
             .servers(nats.clone())
-            .tables(store.clone())
+            .replicator(replicator.clone())
+            .tables(data.clone())
+            .data(data)
             .build()
             .await?;
         let peers = Peers::answer(nats.client(), name, host.clone()).await?;
         let routes = LiveRoutes::watch(file, Routes::default(), nats);
-        Ok(Self { host, store, servers, _peers: peers, _routes: routes })
+        Ok(Self {
+            _peers: peers,
+            _recovery: Recovery::start(host.clone()),
+            _reconciler: reconciler,
+            _routes: routes,
+            host,
+            store,
+            servers,
+            replicator,
+        })
     }
 
     /// Its name.

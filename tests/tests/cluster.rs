@@ -225,10 +225,10 @@ async fn an_answer_has_a_budget_of_its_own() {
         message(json!({ "operation": "cluster_status", "padding": "x".repeat(size) }))
     };
     assert_eq!(ask(&node, padded(900)).await["status"], "success");
-    let refused = json!({
-        "status": "error",
-        "message": "The request is over the limit of 1000 bytes",
-    });
+    let system_info =
+        json!({ "hdb_version": "1.2.3", "node_version": "0.0.0", "platform": "linux" });
+    let error = |message: &str| json!({ "status": "error", "message": message, "system_info": system_info });
+    let refused = error("The request is over the limit of 1000 bytes");
     assert_eq!(ask(&node, padded(1000)).await, refused);
 
     // A megabyte that takes many to be read: its answer is an error, in whichever way it ends.
@@ -237,7 +237,7 @@ async fn an_answer_has_a_budget_of_its_own() {
     let many = message(json!({ "operation": "cluster_status", "x": vec![json!([]); 400_000] }));
     let reply = ask(&node, many).await;
     let stopped = "The request was stopped: it needed more than 4194304 bytes of memory";
-    assert_eq!(reply, json!({ "status": "error", "message": stopped }));
+    assert_eq!(reply, error(stopped));
     assert_eq!(ask(&node, padded(10)).await["status"], "success");
 
     let none = limits(|limits| limits.cpu = Duration::ZERO);
@@ -245,7 +245,7 @@ async fn an_answer_has_a_budget_of_its_own() {
     let slow = message(json!({ "operation": "cluster_status", "x": vec![json!([]); 300_000] }));
     let reply = ask(&node, slow).await;
     let stopped = "The request was stopped: it used more than 0 ms of processor time";
-    assert_eq!(reply, json!({ "status": "error", "message": stopped }));
+    assert_eq!(reply, error(stopped));
 
     let huge = limits(|limits| limits.memory = (1 << 30) + 1);
     let error = Node::with("", |host| fake.give_to(host).peer_limits(huge)).await.err().unwrap();

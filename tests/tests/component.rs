@@ -35,12 +35,20 @@ fn the_component_imports_and_exports_what_the_wit_says_and_no_wasi() {
             "harper:plugin/clock@0.1.0: monotonic",
             "harper:plugin/config@0.1.0: async get",
             "harper:plugin/config@0.1.0: async set",
+            "harper:plugin/jetstream@0.1.0: async inspect",
+            "harper:plugin/jetstream@0.1.0: async purge",
             "harper:plugin/log@0.1.0: write",
             "harper:plugin/nats@0.1.0: async request",
             "harper:plugin/nats@0.1.0: async servers",
             "harper:plugin/node@0.1.0: get",
+            "harper:plugin/replication@0.1.0: async ensure-streams",
+            "harper:plugin/replication@0.1.0: async settle",
+            "harper:plugin/tables@0.1.0: async create",
+            "harper:plugin/tables@0.1.0: async delete",
             "harper:plugin/tables@0.1.0: async describe",
+            "harper:plugin/tables@0.1.0: async get",
             "harper:plugin/tables@0.1.0: async list",
+            "harper:plugin/tables@0.1.0: async put",
         ]
     );
     let names: Vec<_> = kind.imports(&engine).map(|(name, _)| name.to_owned()).collect();
@@ -54,6 +62,7 @@ fn the_component_imports_and_exports_what_the_wit_says_and_no_wasi() {
             "harper:plugin/operations@0.1.0: async handle",
             "harper:plugin/operations@0.1.0: describe",
             "harper:plugin/peer@0.1.0: async answer",
+            "harper:plugin/recovery@0.1.0: async recover",
         ]
     );
 }

@@ -247,12 +247,9 @@ async fn ready(State(api): State<Arc<Api>>) -> Response {
         let why = "operations cannot be written to the audit log: the node's log has the cause";
         api.readiness.not_ready("audit", why);
     }
-    match api.host.server_that_is_down() {
+    match api.host.trouble_with_servers() {
         None => api.readiness.ready("clustering"),
-        Some(server) => {
-            let why = format!("this node's NATS {server} server does not run");
-            api.readiness.not_ready("clustering", why);
-        }
+        Some(why) => api.readiness.not_ready("clustering", why),
     }
     match api.readiness.check() {
         Ok(()) => reply::success(json!({ "status": "ready" })),

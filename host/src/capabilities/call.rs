@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::capabilities::{Capabilities, Durable, Grants, Meter};
+use crate::capabilities::{Capabilities, Durable, Grants, Held, Meter};
 
 /// What a capability needs to know of the call that it serves.
 pub(crate) struct Call {
@@ -18,6 +18,8 @@ pub(crate) struct Call {
     pub(crate) meter: Meter,
     /// Of the configuration the plugin has seen what was not durable yet; its reply waits for that.
     pub(crate) shown_early: Vec<Durable>,
+    /// What stays as it is until the call ends.
+    pub(crate) held: Vec<Held>,
     /// Until when capabilities wait for others: a little before the call is stopped, so that it
     /// can still say what it has.
     pub(crate) waits_until: Instant,

@@ -6,7 +6,7 @@ use wasmtime::Result;
 use wasmtime::component::{Accessor, HasSelf};
 
 use crate::capabilities::grants::{JetStreamGrants, is_stream_name};
-use crate::capabilities::{BoxFuture, Call, Capability, NotEnabled};
+use crate::capabilities::{BoxFuture, Call, Capability, MARGIN, NotEnabled};
 use crate::wit::harper::plugin::jetstream as wit;
 
 /// The streams of all nodes.
@@ -145,7 +145,7 @@ async fn in_time<T>(
     timeout: Duration,
     answer: BoxFuture<'_, std::result::Result<T, JetStreamError>>,
 ) -> Refused<T> {
-    let answer = tokio::time::timeout(timeout, answer).await;
+    let answer = tokio::time::timeout(timeout + MARGIN, answer).await;
     Ok(answer.unwrap_or(Err(JetStreamError::Timeout))?)
 }
 

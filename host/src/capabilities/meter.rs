@@ -37,10 +37,11 @@ pub(crate) enum Capability {
     Nats,
     JetStream,
     Tables,
+    Replication,
 }
 
 impl Capability {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Config,
         Self::Log,
         Self::Clock,
@@ -48,6 +49,7 @@ impl Capability {
         Self::Nats,
         Self::JetStream,
         Self::Tables,
+        Self::Replication,
     ];
 
     /// The interface's name.
@@ -60,6 +62,7 @@ impl Capability {
             Self::Nats => "nats",
             Self::JetStream => "jetstream",
             Self::Tables => "tables",
+            Self::Replication => "replication",
         }
     }
 }

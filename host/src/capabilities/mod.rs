@@ -13,6 +13,7 @@ pub(crate) mod log;
 mod meter;
 pub(crate) mod nats;
 pub(crate) mod node;
+pub(crate) mod replication;
 pub(crate) mod tables;
 
 pub use clock::{Clock, SystemClock};
@@ -26,15 +27,18 @@ pub use jetstream::{Extent, JetStream, JetStreamError, StreamInfo};
 pub use log::{Entry, Level, Log, TracingLog};
 pub use nats::{Nats, NatsError, ServerInfo};
 pub use node::{Node, NodeInfo, Ports, SystemInfo, ThisNode};
+pub use replication::{Held, Replication, ReplicationError};
 pub use tables::{Page, ROWS_OF_A_PAGE, Row, TableInfo, TableName, Tables, TablesError};
 
 pub(crate) use call::Call;
 pub(crate) use config::Counted;
+pub(crate) use grants::is_stream_name;
 pub(crate) use meter::{Capability, Exceeded, HostCalls, Meter};
 pub(crate) use tables::NoTables;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use wasmtime::Result;
 use wasmtime::component::{HasSelf, Linker};
@@ -43,6 +47,10 @@ use crate::wit;
 
 /// What a capability that waits returns.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Whoever implements a capability that waits keeps the time it is given. It is left alone for this
+/// much longer, since what it says then is more than that time is up.
+pub(crate) const MARGIN: Duration = Duration::from_millis(50);
 
 /// One implementation of each capability.
 #[derive(Clone)]
@@ -61,6 +69,8 @@ pub struct Capabilities {
     pub jetstream: Arc<dyn JetStream>,
     /// The node's records.
     pub tables: Arc<dyn Tables>,
+    /// Streams and durable consumers, kept as the records say.
+    pub replication: Arc<dyn Replication>,
 }
 
 /// A host that runs no clustering.
@@ -78,5 +88,6 @@ pub(crate) fn add_to_linker<T: Send + 'static>(
     wit::harper::plugin::node::add_to_linker::<T, HasSelf<Call>>(linker, call)?;
     wit::harper::plugin::nats::add_to_linker::<T, HasSelf<Call>>(linker, call)?;
     wit::harper::plugin::jetstream::add_to_linker::<T, HasSelf<Call>>(linker, call)?;
-    wit::harper::plugin::tables::add_to_linker::<T, HasSelf<Call>>(linker, call)
+    wit::harper::plugin::tables::add_to_linker::<T, HasSelf<Call>>(linker, call)?;
+    wit::harper::plugin::replication::add_to_linker::<T, HasSelf<Call>>(linker, call)
 }

@@ -7,7 +7,7 @@ use wasmtime::component::{Accessor, HasSelf};
 
 use crate::capabilities::grants::is_subject;
 use crate::capabilities::node::milliseconds;
-use crate::capabilities::{BoxFuture, Call, Capability, NotEnabled};
+use crate::capabilities::{BoxFuture, Call, Capability, MARGIN, NotEnabled};
 use crate::wit::harper::plugin::nats as wit;
 
 /// The network that nodes ask each other over.
@@ -131,7 +131,8 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
             return Ok(Err(refused));
         }
         // Whoever implements the trait, nobody waits longer.
-        let answer = tokio::time::timeout(timeout, nats.request(subject, payload, timeout)).await;
+        let answer =
+            tokio::time::timeout(timeout + MARGIN, nats.request(subject, payload, timeout)).await;
         let answer = match answer.unwrap_or(Err(NatsError::Timeout)) {
             Ok(answer) => answer,
             Err(error) => return Ok(Err(error.into())),

@@ -28,6 +28,8 @@ pub struct NodeInfo {
     pub ports: Ports,
     /// How long it has been running.
     pub uptime: Duration,
+    /// Names this run of the host: another at each start.
+    pub boot: u64,
     /// What it runs.
     pub system_info: SystemInfo,
     /// How long one node is waited for when the state of all is asked.
@@ -82,6 +84,7 @@ pub struct ThisNode {
     /// 0 until it is known.
     operations_api_port: AtomicU16,
     started: Instant,
+    boot: u64,
     status_timeout: Duration,
 }
 
@@ -94,6 +97,7 @@ impl ThisNode {
             clustering: false,
             operations_api_port: AtomicU16::new(0),
             started: Instant::now(),
+            boot: a_boot(),
             status_timeout: STATUS_TIMEOUT,
         }
     }
@@ -115,6 +119,14 @@ impl ThisNode {
     }
 }
 
+/// Random; where there is no randomness, the time is nearly as good.
+fn a_boot() -> u64 {
+    getrandom::u64().unwrap_or_else(|_| {
+        let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+        since.as_nanos() as u64
+    })
+}
+
 impl Node for ThisNode {
     fn info(&self) -> NodeInfo {
         let operations_api = self.operations_api_port.load(Ordering::Relaxed);
@@ -126,6 +138,7 @@ impl Node for ThisNode {
                 operations_api: (operations_api != 0).then_some(operations_api),
             },
             uptime: self.started.elapsed(),
+            boot: self.boot,
             system_info: SystemInfo::default(),
             status_timeout: self.status_timeout,
         }
@@ -150,6 +163,7 @@ impl wit::Host for Call {
                 operations_api: info.ports.operations_api,
             },
             uptime: milliseconds(info.uptime),
+            boot: info.boot,
             system_info: wit::SystemInfo {
                 hdb_version: info.system_info.hdb_version,
                 node_version: info.system_info.node_version,
@@ -174,5 +188,12 @@ mod tests {
         assert_eq!(node.info().ports, Ports { clustering: Some(9932), operations_api: None });
         node.set_operations_api_port(9925);
         assert_eq!(node.info().ports.operations_api, Some(9925));
+    }
+
+    #[test]
+    fn each_run_has_another_name() {
+        let (one, other) = (ThisNode::new(None), ThisNode::new(None));
+        assert_eq!(one.info().boot, one.info().boot);
+        assert_ne!(one.info().boot, other.info().boot);
     }
 }

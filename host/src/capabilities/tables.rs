@@ -43,6 +43,10 @@ pub trait Tables: Send + Sync + 'static {
     /// Removes a record if it is still at the revision `expected`. That is durable when it returns.
     fn delete(&self, table: TableName, key: String, expected: String) -> Reply<'_, ()>;
 
+    /// Makes a table, and its database, if it is not there. One that is there with the same hash
+    /// attribute gets the attributes that it lacks. That is durable when it returns.
+    fn create(&self, table: TableInfo) -> Reply<'_, ()>;
+
     /// All tables. Those of the database `system` are left out for plugins, whether this has them
     /// or not.
     fn describe(&self) -> Reply<'_, Vec<TableInfo>>;
@@ -107,6 +111,9 @@ pub enum TablesError {
     /// A name, a key or a record is not valid.
     #[error("{0}")]
     InvalidRequest(String),
+    /// The table is there with another hash attribute.
+    #[error("{0}")]
+    ExistsOtherwise(String),
     /// The store cannot be read or written.
     #[error("{0}")]
     Unavailable(String),
@@ -142,6 +149,10 @@ impl Tables for NoTables {
         Self::answer()
     }
 
+    fn create(&self, _: TableInfo) -> Reply<'_, ()> {
+        Self::answer()
+    }
+
     fn describe(&self) -> Reply<'_, Vec<TableInfo>> {
         Self::answer()
     }
@@ -153,6 +164,7 @@ impl From<TablesError> for wit::Error {
             TablesError::Conflict => Self::Conflict,
             TablesError::NotFound(text) => Self::NotFound(text),
             TablesError::InvalidRequest(text) => Self::InvalidRequest(text),
+            TablesError::ExistsOtherwise(text) => Self::ExistsOtherwise(text),
             TablesError::Unavailable(text) => Self::Unavailable(text),
             TablesError::Other(text) => Self::Other(text),
         }
@@ -296,6 +308,23 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
             return Ok(Err(refused));
         }
         Ok(tables.delete(name, key, expected).await.map_err(wit::Error::from))
+    }
+
+    async fn create(accessor: &Accessor<T, Self>, table: wit::Table) -> Answer<()> {
+        let wit::Table { database, name, hash_attribute, attributes } = table;
+        let name = TableName { database, table: name };
+        let (tables, granted) = accessor.with(|mut access| {
+            let call = access.get();
+            let may = |grants: &TableGrants| grants.may_create(&name.database, &name.table);
+            let bytes = hash_attribute.len() + attributes.iter().map(String::len).sum::<usize>();
+            let granted = begin(call, &name, bytes, "create", may)?;
+            wasmtime::error::Ok((call.capabilities.tables.clone(), granted))
+        })?;
+        if let Err(refused) = granted {
+            return Ok(Err(refused));
+        }
+        let created = tables.create(TableInfo { name, hash_attribute, attributes }).await;
+        Ok(created.map_err(wit::Error::from))
     }
 
     async fn describe(accessor: &Accessor<T, Self>) -> Answer<Vec<wit::Table>> {

@@ -10,6 +10,8 @@ use harper_host::keys::{ClusterFiles, GivenPassword, Wanted};
 use harper_host::live_routes::{LiveRoutes, Routes};
 use harper_host::nats::{Config, Nats, Supervisor, Tls};
 use harper_host::peers::Peers;
+use harper_host::recovery::Recovery;
+use harper_host::replication::{Reconciler, Replicator};
 use harper_host::store::Store;
 use tokio::task::JoinSet;
 
@@ -22,12 +24,16 @@ pub(super) struct Servers {
     nats: Nats,
     files: ClusterFiles,
     routes: Routes,
+    reconciler: Reconciler,
+    replicator: Replicator,
 }
 
 /// The servers, and what this node does in its cluster.
 pub(super) struct Member {
     supervisor: Supervisor,
     _peers: Peers,
+    _recovery: Recovery,
+    _reconciler: Reconciler,
     _routes: LiveRoutes,
     // Ends its task when it is dropped.
     _certificate: JoinSet<()>,
@@ -77,29 +83,43 @@ impl Servers {
         config.hub_routes = routes.hub.clone();
         config.leaf_routes = routes.leaf.clone();
         let (supervisor, nats) = Supervisor::start(config).await?;
-        Ok(Some(Self { supervisor, nats, files, routes }))
+        let limits = (&clustering.streams).into();
+        let (reconciler, replicator) =
+            Reconciler::start(store.clone(), nats.clone(), limits).await?;
+        Ok(Some(Self { supervisor, nats, files, routes, reconciler, replicator }))
     }
 
     pub(super) fn nats(&self) -> &Nats {
         &self.nats
     }
 
-    /// Answers other nodes, and follows the configuration and the certificates from now on.
+    pub(super) fn replicator(&self) -> &Replicator {
+        &self.replicator
+    }
+
+    /// Answers other nodes, ends what earlier operations have left, and follows the configuration and the certificates from now on.
     pub(super) async fn join(self, file: ConfigFile, host: Host) -> Result<Member> {
-        let Self { supervisor, nats, files, routes } = self;
-        let peers = Peers::answer(nats.client(), nats.node_name(), host).await?;
+        let Self { supervisor, nats, files, routes, reconciler, replicator: _ } = self;
+        let peers = Peers::answer(nats.client(), nats.node_name(), host.clone()).await?;
         let mut certificate = JoinSet::new();
         certificate.spawn(keep_certificate_fresh(files, nats.clone()));
         let routes = LiveRoutes::watch(file, routes, nats);
-        Ok(Member { supervisor, _peers: peers, _routes: routes, _certificate: certificate })
+        Ok(Member {
+            supervisor,
+            _peers: peers,
+            _recovery: Recovery::start(host),
+            _reconciler: reconciler,
+            _routes: routes,
+            _certificate: certificate,
+        })
     }
 }
 
 impl Member {
     /// Leaves the cluster: no answers any more, then the leaf ends, then the hub.
     pub(super) async fn leave(self) {
-        let Self { supervisor, _peers, _routes, _certificate } = self;
-        drop((_peers, _routes, _certificate));
+        let Self { supervisor, _peers, _recovery, _reconciler, _routes, _certificate } = self;
+        drop((_peers, _recovery, _reconciler, _routes, _certificate));
         supervisor.stop().await;
     }
 }

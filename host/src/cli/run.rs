@@ -117,7 +117,7 @@ async fn serve(root: &Path, file: ConfigFile, settings: Settings) -> Result<()> 
         .node(node.clone())
         .tables(data);
     if let Some(servers) = &servers {
-        host = host.servers(servers.nats().clone());
+        host = host.servers(servers.nats().clone()).replicator(servers.replicator().clone());
     }
     let host = host.build().await?;
     let max_connections = descriptors::connections(settings.max_connections);

@@ -120,6 +120,13 @@ impl Tables for Data {
         })
     }
 
+    fn create(&self, table: TableInfo) -> Reply<'_, ()> {
+        Box::pin(async move {
+            let TableInfo { name, hash_attribute, attributes } = table;
+            Ok(self.ensure_table(&name, &hash_attribute, &attributes, WHO).await?)
+        })
+    }
+
     fn describe(&self) -> Reply<'_, Vec<TableInfo>> {
         Box::pin(async move {
             let mut tables = Tables::describe(&self.0.store).await?;
@@ -171,6 +178,7 @@ impl From<Error> for TablesError {
         let text = error.to_string();
         match error {
             Error::Conflict => Self::Conflict,
+            Error::OtherKey { .. } => Self::ExistsOtherwise(text),
             Error::NoDatabase(_) | Error::NoTable(_) => Self::NotFound(text),
             Error::Full | Error::Failed | Error::Busy => Self::Unavailable(text),
             Error::Late | Error::Lost | Error::SlowSearch => Self::Other(text),

@@ -134,7 +134,7 @@ impl From<store::Error> for Error {
         match error {
             store::Error::Full => Self::Full,
             store::Error::Lost => Self::Lost,
-            store::Error::Database(_) | store::Error::Value(_) => {
+            store::Error::Database(_) | store::Error::Value(_) | store::Error::TooMany(_) => {
                 tracing::error!("the node's data cannot be read or written: {error}");
                 Self::Failed
             }

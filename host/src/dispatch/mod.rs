@@ -14,12 +14,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::{Map, Value, json};
+use tokio::sync::Notify;
 
 use crate::audit::AuditLog;
-use crate::capabilities::{BoxFuture, ConfigError, Grants, log::one_line};
+use crate::capabilities::{BoxFuture, ConfigError, Grants, SystemInfo, log::one_line};
 use crate::metrics::{Metrics, OfOperation};
 use crate::runtime::{
-    Answerer, CallError, ComponentSource, Limits, LoadError, Operation, Plugin, Runtime,
+    Answerer, CallError, ComponentSource, Limits, LoadError, Operation, Plugin, Recoverer, Runtime,
 };
 use crate::wit::exports::harper::plugin::operations;
 
@@ -30,6 +31,9 @@ pub(crate) struct Dispatch {
     metrics: Arc<Metrics>,
     operations: BTreeMap<Arc<str>, Entry>,
     answerer: Option<Answerer>,
+    recoverer: Option<Recoverer>,
+    /// A call may have left something.
+    left: Notify,
 }
 
 struct Entry {
@@ -60,7 +64,8 @@ pub(crate) type Still = dyn Fn() -> BoxFuture<'static, Result<(), Error>> + Send
 
 impl Dispatch {
     pub(crate) fn new(runtime: Runtime, metrics: Arc<Metrics>, audit: Option<AuditLog>) -> Self {
-        Self { runtime, audit, metrics, operations: BTreeMap::new(), answerer: None }
+        let (operations, left) = (BTreeMap::new(), Notify::new());
+        Self { runtime, audit, metrics, operations, answerer: None, recoverer: None, left }
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
@@ -104,16 +109,43 @@ impl Dispatch {
         Ok(())
     }
 
+    /// Says who finishes or undoes what calls of it have left.
+    pub(crate) fn recover_with(
+        &mut self,
+        plugin: Arc<Plugin>,
+        limits: Limits,
+    ) -> Result<(), LoadError> {
+        self.recoverer = Some(Recoverer::new(plugin, limits)?);
+        Ok(())
+    }
+
+    /// Has it do so, and returns how much is left.
+    pub(crate) async fn recover(&self) -> Result<u32, CallError> {
+        let left = match &self.recoverer {
+            Some(recoverer) => self.runtime.recover(recoverer).await?,
+            None => 0,
+        };
+        self.metrics.left(left);
+        Ok(left)
+    }
+
+    /// Resolves once a call may have left something, since this resolved the last time.
+    pub(crate) async fn something_left(&self) {
+        self.left.notified().await;
+    }
+
     pub(crate) fn largest_peer_request(&self) -> usize {
         self.answerer.as_ref().map_or(0, Answerer::largest_request)
     }
 
     /// Answers a request of another node: with an error, when it cannot be answered.
     pub(crate) async fn answer_peer(&self, request: Vec<u8>) -> Vec<u8> {
+        let mut midway = Midway(Some(&self.left));
         let answered = match &self.answerer {
             Some(answerer) => self.runtime.answer(answerer, request).await,
             None => Err(CallError::Busy),
         };
+        midway.ended(&answered);
         let (outcome, reply) = match answered {
             Ok(reply) => ("ok", reply),
             Err(error) => {
@@ -125,7 +157,16 @@ impl Dispatch {
                 if outcome == "failed" {
                     tracing::error!("a request of another node was not answered: {error}");
                 }
-                let reply = json!({ "status": "error", "message": error.for_peer() });
+                let SystemInfo { hdb_version, node_version, platform } = self.runtime.system_info();
+                let reply = json!({
+                    "status": "error",
+                    "message": error.for_peer(),
+                    "system_info": {
+                        "hdb_version": hdb_version,
+                        "node_version": node_version,
+                        "platform": platform,
+                    },
+                });
                 (outcome, harper_wire::encode(&harper_wire::Value::from(reply)))
             }
         };
@@ -226,8 +267,11 @@ impl Dispatch {
             Performer::Native(native) => return native(caller.clone(), request).await,
         };
         let changes = entry.operation.changes;
-        let called = self.runtime.call(plugin, name, changes, caller, &request, still).await;
-        called.map(Reply::Json).map_err(|error| {
+        let recovers = self.recoverer.as_ref().is_some_and(|recoverer| recoverer.is_of(plugin));
+        let mut midway = Midway((changes && recovers).then_some(&self.left));
+        let reply = self.runtime.call(plugin, name, changes, caller, &request, still).await;
+        midway.ended(&reply);
+        reply.map(Reply::Json).map_err(|error| {
             let kind = match &error {
                 CallError::Refused(operations::Error::Invalid(_)) => ErrorKind::Invalid,
                 CallError::Refused(operations::Error::Conflict(_))
@@ -243,6 +287,25 @@ impl Dispatch {
             }
             Error::new(kind, error.for_caller(name))
         })
+    }
+}
+
+/// A call that may leave something when it is stopped, or given up by whoever waits for it.
+struct Midway<'n>(Option<&'n Notify>);
+
+impl Midway<'_> {
+    fn ended<T>(&mut self, how: &Result<T, CallError>) {
+        if how.as_ref().err().is_none_or(|error| !error.is_midway()) {
+            self.0 = None;
+        }
+    }
+}
+
+impl Drop for Midway<'_> {
+    fn drop(&mut self) {
+        if let Some(left) = self.0 {
+            left.notify_one();
+        }
     }
 }
 

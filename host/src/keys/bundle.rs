@@ -13,17 +13,22 @@ use std::{
 
 use rcgen::KeyPair;
 use serde::{Deserialize, Serialize};
+use serde_json::error::Category;
+use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{
     Error, GivenPassword, Summary,
     check::{self, Checked, Contents, Labels, Paths},
-    check_hosts, check_node_name,
+    check_hosts,
     folder::{AUTHORITY, AUTHORITY_KEY, CERTIFICATE, Folder, IMPORT, KEY, Locked},
     own::{self, Authority},
     password,
 };
-use crate::pem::{self, Details};
+use crate::{
+    node_name,
+    pem::{self, Details},
+};
 
 /// The version of the form that a bundle has.
 const FORM: u32 = 1;
@@ -46,6 +51,8 @@ struct Bundle {
     private_key: String,
     certificate_authority: String,
     password: String,
+    /// Of all the rest: what was cut off, or edited by hand, is no bundle any more.
+    checksum: String,
 }
 
 impl Drop for Bundle {
@@ -84,7 +91,7 @@ pub fn issue(
     hosts: &[String],
     password: &GivenPassword,
 ) -> Result<Issued, Error> {
-    check_node_name(node)?;
+    node_name::check(node)?;
     check_hosts(hosts)?;
     let folder = Folder::of(root_path).lock()?;
     finish_import(&folder)?;
@@ -96,14 +103,16 @@ pub fn issue(
     let key = KeyPair::generate().map_err(own::make_failed)?;
     let names = own::names(node, hosts);
     let certificate = own::issue(&authority, authority_key, &key, node, names, own::LASTS)?;
-    let bundle = Bundle {
+    let mut bundle = Bundle {
         harper_cluster_bundle: FORM,
         node: node.to_owned(),
         certificate,
         private_key: key.serialize_pem(),
         certificate_authority: String::from_utf8_lossy(&authority.pem).into_owned(),
         password: password.as_str().to_owned(),
+        checksum: String::new(),
     };
+    bundle.checksum = bundle.sum();
     // What the other node would refuse is better refused here.
     let checked = bundle.check(&folder.file(AUTHORITY))?;
     let text = serde_json::to_string_pretty(&bundle).map_err(|e| Error::Make(e.to_string()))?;
@@ -211,12 +220,15 @@ impl Bundle {
     /// The error says where, and nothing of what is there.
     fn parse(path: &Path, bytes: &[u8]) -> Result<Bundle, Error> {
         let wrong = |reason: String| Error::NoBundle { path: path.to_owned(), reason };
+        let damaged = |reason: String| Error::Damaged { path: path.to_owned(), reason };
         let bundle: Bundle = serde_json::from_slice(bytes).map_err(|error| {
-            wrong(format!(
-                "line {}, column {} is not as it should be",
-                error.line(),
-                error.column()
-            ))
+            let (line, column) = (error.line(), error.column());
+            match error.classify() {
+                Category::Eof if !bytes.trim_ascii().is_empty() => {
+                    damaged("it ends too early".into())
+                }
+                _ => wrong(format!("line {line}, column {column} is not as it should be")),
+            }
         })?;
         if bundle.harper_cluster_bundle != FORM {
             return Err(wrong(format!(
@@ -224,11 +236,31 @@ impl Bundle {
                 bundle.harper_cluster_bundle
             )));
         }
+        if bundle.checksum != bundle.sum() {
+            return Err(damaged("its checksum does not fit".into()));
+        }
         Ok(bundle)
     }
 
+    /// The SHA-256 of all but the checksum, each part with its length before it.
+    fn sum(&self) -> String {
+        let mut sum = Sha256::new();
+        sum.update(self.harper_cluster_bundle.to_be_bytes());
+        for part in [
+            &self.node,
+            &self.certificate,
+            &self.private_key,
+            &self.certificate_authority,
+            &self.password,
+        ] {
+            sum.update((part.len() as u64).to_be_bytes());
+            sum.update(part.as_bytes());
+        }
+        sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     fn check(&self, path: &Path) -> Result<Checked, Error> {
-        check_node_name(&self.node)?;
+        node_name::check(&self.node)?;
         password::check("the bundle", Zeroizing::new(self.password.clone()))?;
         let paths = Paths {
             certificate: path.to_owned(),

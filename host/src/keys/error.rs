@@ -4,6 +4,8 @@ use std::{io, path::PathBuf};
 
 use jiff::Timestamp;
 
+use crate::node_name::NodeNameError;
+
 /// Why there are no files for the cluster. Each text names the key of the configuration, or the
 /// file, that is to be changed; none holds a secret.
 #[derive(Debug, thiserror::Error)]
@@ -19,11 +21,8 @@ pub enum Error {
         missing: &'static str,
     },
     /// A name of a node that none can have.
-    #[error(
-        "'{0}' is no name for a node: it has 1 to 64 characters, and neither whitespace nor any \
-         of . , * > /"
-    )]
-    NodeName(String),
+    #[error(transparent)]
+    NodeName(#[from] NodeNameError),
     /// A name of a host that no client could ask for.
     #[error("'{0}' is neither a host name nor an IP address")]
     Host(String),
@@ -248,6 +247,14 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// Why.
+        reason: String,
+    },
+    /// A bundle is not as it was issued.
+    #[error("the bundle {} is damaged: {reason}; copy it again, or issue a new one", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// How it shows.
         reason: String,
     },
     /// The node belongs to another cluster.

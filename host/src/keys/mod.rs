@@ -37,7 +37,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use zeroize::Zeroizing;
 
-use crate::pem;
+use crate::{node_name, pem};
 pub use bundle::{Imported, Issued, import, issue};
 use check::{Checked, Paths};
 pub use error::Error;
@@ -121,7 +121,7 @@ impl ClusterFiles {
     /// # Errors
     /// They cannot be used: the text names the key of the configuration, or the file.
     pub fn open(wanted: Wanted) -> Result<ClusterFiles, Error> {
-        check_node_name(&wanted.node_name)?;
+        node_name::check(&wanted.node_name)?;
         check_hosts(&wanted.hosts)?;
         let given = wanted.password.read()?;
         // The lock is held until both are there: an import changes both.
@@ -267,15 +267,6 @@ pub fn show(wanted: &Wanted) -> Result<Summary, Error> {
     let checked = own::load(&folder)?;
     let issues = folder.read(AUTHORITY_KEY)?.is_some();
     Ok(Summary::of(&checked, folder.file(CERTIFICATE), issues))
-}
-
-/// What other parts of Harper allow, and what fits into a certificate.
-fn check_node_name(name: &str) -> Result<(), Error> {
-    let is_odd = |c: char| c.is_whitespace() || c.is_control() || ".,*>/".contains(c);
-    if name.is_empty() || name.chars().count() > 64 || name.contains(is_odd) {
-        return Err(Error::NodeName(name.escape_debug().to_string()));
-    }
-    Ok(())
 }
 
 fn check_hosts(hosts: &[String]) -> Result<(), Error> {

@@ -10,14 +10,17 @@ use super::*;
 use crate::capabilities::{Change, Config};
 use crate::config::Overrides;
 
-/// Servers that say what they were given, and refuse it so many times.
+/// Servers that say what the hub was given, and refuse it so many times; the leaf takes for ever.
 struct Told {
-    given: mpsc::UnboundedSender<(Instant, Routes)>,
+    given: mpsc::UnboundedSender<(Instant, Vec<Route>)>,
     refusals: Arc<Mutex<u32>>,
 }
 
 impl TakesRoutes for Told {
-    async fn set_routes(&self, routes: Routes) -> Result<(), String> {
+    async fn set_routes(&self, server: ServerKind, routes: Vec<Route>) -> Result<(), String> {
+        if server == ServerKind::Leaf {
+            return std::future::pending().await;
+        }
         self.given.send((Instant::now(), routes)).unwrap();
         let mut refusals = self.refusals.lock().await;
         if let Some(left) = refusals.checked_sub(1) {
@@ -31,7 +34,7 @@ impl TakesRoutes for Told {
 struct Watched {
     folder: TempDir,
     file: ConfigFile,
-    given: mpsc::UnboundedReceiver<(Instant, Routes)>,
+    given: mpsc::UnboundedReceiver<(Instant, Vec<Route>)>,
     _live: LiveRoutes,
 }
 
@@ -43,9 +46,9 @@ fn hub(hosts: &[&str]) -> String {
     format!("{NONE}  hubServer:\n    cluster:\n      network:\n        routes:\n{routes}")
 }
 
-fn routes(hosts: &[&str]) -> Routes {
+fn routes(hosts: &[&str]) -> Vec<Route> {
     let route = |host: &&str| Route { host: (*host).into(), port: 9932 };
-    Routes { hub: hosts.iter().map(route).collect(), leaf: Vec::new() }
+    hosts.iter().map(route).collect()
 }
 
 impl Watched {
@@ -67,7 +70,7 @@ impl Watched {
         fs::write(self.folder.path().join(crate::config::FILE_NAME), text).unwrap();
     }
 
-    async fn next(&mut self) -> (Instant, Routes) {
+    async fn next(&mut self) -> (Instant, Vec<Route>) {
         timeout(Duration::from_secs(30), self.given.recv()).await.unwrap().unwrap()
     }
 }
@@ -134,4 +137,18 @@ async fn what_servers_did_not_take_is_given_to_them_again() {
     assert!(second - first >= AGAIN);
     // And not once they have.
     assert!(timeout(2 * LOOK, watched.given.recv()).await.is_err());
+}
+
+/// A leaf that is restarted for another list may take minutes, with all its streams.
+// covers: routes.watch.apart
+#[tokio::test]
+async fn the_hub_does_not_wait_for_the_leaf() {
+    let mut watched = Watched::new(0);
+    let with_leaf = |hosts: &[&str]| {
+        hub(hosts) + "  leafServer:\n    network:\n      routes:\n        - { host: l, port: 1 }\n"
+    };
+    watched.edit(&with_leaf(&["a"]));
+    assert_eq!(watched.next().await.1, routes(&["a"]));
+    watched.edit(&with_leaf(&["b"]));
+    assert_eq!(watched.next().await.1, routes(&["b"]));
 }

@@ -10,8 +10,8 @@ use crate::capabilities::{
     self, BoxFuture, Extent, JetStream, JetStreamError, NatsError, ServerInfo, StreamInfo,
 };
 
-/// nats-server's code for a stream that is not there.
-const STREAM_NOT_FOUND: u32 = 10059;
+/// nats-server's codes for a stream or a consumer that is not there.
+const NOT_FOUND: [u32; 2] = [10059, 10014];
 
 impl capabilities::Nats for Nats {
     fn request(
@@ -50,7 +50,9 @@ impl From<RequestError> for NatsError {
             RequestError::NoResponders => Self::NoResponders,
             RequestError::Timeout(_) => Self::Timeout,
             RequestError::TooLarge => Self::TooLarge(error.to_string()),
-            RequestError::Unavailable(_) => Self::Unavailable(error.to_string()),
+            RequestError::Unavailable(_) | RequestError::Silent(_) | RequestError::Other(_) => {
+                Self::Unavailable(error.to_string())
+            }
             RequestError::Subject => Self::Other(error.to_string()),
         }
     }
@@ -58,10 +60,8 @@ impl From<RequestError> for NatsError {
 
 impl From<ServersError> for NatsError {
     fn from(error: ServersError) -> Self {
-        match error {
-            ServersError::Unavailable => Self::Unavailable(error.to_string()),
-            ServersError::Timeout(_) => Self::Timeout,
-        }
+        // Whichever it is, it is this node's own server.
+        Self::Unavailable(error.to_string())
     }
 }
 
@@ -139,7 +139,7 @@ impl JetStream for Nats {
 }
 
 impl Nats {
-    async fn ask_api<T: for<'de> Deserialize<'de>>(
+    pub(super) async fn ask_api<T: for<'de> Deserialize<'de>>(
         &self,
         subject: &str,
         request: Vec<u8>,
@@ -151,7 +151,9 @@ impl Nats {
                     JetStreamError::Unavailable("The domain's node cannot be reached".into())
                 }
                 RequestError::Timeout(_) => JetStreamError::Timeout,
-                RequestError::Unavailable(_) => JetStreamError::Unavailable(error.to_string()),
+                RequestError::Unavailable(_) | RequestError::Silent(_) | RequestError::Other(_) => {
+                    JetStreamError::Unavailable(error.to_string())
+                }
                 RequestError::TooLarge | RequestError::Subject => {
                     JetStreamError::Other(error.to_string())
                 }
@@ -159,7 +161,7 @@ impl Nats {
         match serde_json::from_slice(&reply) {
             Ok(Reply::Done(done)) => Ok(done),
             Ok(Reply::Refused { error }) => Err(match error.err_code {
-                STREAM_NOT_FOUND => JetStreamError::NotFound,
+                code if NOT_FOUND.contains(&code) => JetStreamError::NotFound,
                 _ => JetStreamError::Other(error.description),
             }),
             Err(error) => Err(JetStreamError::Other(format!("The reply is none: {error}"))),

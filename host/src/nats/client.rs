@@ -8,7 +8,7 @@ use async_nats::jetstream;
 use async_nats::{Client, ConnectOptions, RequestErrorKind};
 use bytes::Bytes;
 use prometheus_client::registry::Registry;
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::rustls::ClientConfig;
 use zeroize::Zeroizing;
@@ -49,8 +49,8 @@ struct Inner {
     files: Files,
     hub: mpsc::Sender<Command>,
     leaf: mpsc::Sender<Command>,
-    /// Held by who changes routes.
-    changing: Mutex<()>,
+    /// Held by who has the hub, the leaf restarted.
+    changing: [Mutex<()>; 2],
 }
 
 /// Why a request has no reply.
@@ -69,9 +69,15 @@ pub enum RequestError {
     /// The subject is empty, or has whitespace or a wildcard in it.
     #[error("the subject is none to send a request to")]
     Subject,
-    /// The node's leaf server is not running, or is being started.
-    #[error("this node's leaf server cannot be reached at the moment: {0}")]
-    Unavailable(String),
+    /// One of this node's own servers is not running, or is being started.
+    #[error("this node's own {0} server cannot be reached at the moment")]
+    Unavailable(ServerKind),
+    /// One of this node's own servers runs and does not answer.
+    #[error("this node's own {0} server does not answer")]
+    Silent(ServerKind),
+    /// The connection to this node's leaf server is lost for another reason.
+    #[error("this node's leaf server cannot be asked: {0}")]
+    Other(String),
 }
 
 impl Nats {
@@ -104,7 +110,7 @@ impl Nats {
             files,
             hub,
             leaf,
-            changing: Mutex::default(),
+            changing: Default::default(),
         })))
     }
 
@@ -142,6 +148,10 @@ impl Nats {
         jetstream::with_domain(self.client(), domain)
     }
 
+    pub(crate) fn is_connected(&self) -> bool {
+        self.0.data.connection_state() == Connection::Connected
+    }
+
     /// Sends a request as the cluster user, and returns the reply's payload.
     ///
     /// # Errors
@@ -161,22 +171,37 @@ impl Nats {
         if !subject.split('.').all(is_token) || subject.contains(char::is_whitespace) {
             return Err(RequestError::Subject);
         }
+        if let Some(error) = self.trouble_of(ServerKind::Leaf) {
+            return Err(error);
+        }
         // It would wait for the connection until the deadline.
-        if self.0.data.connection_state() != Connection::Connected {
-            return Err(RequestError::Unavailable("not connected".into()));
+        if !self.is_connected() {
+            return Err(RequestError::Unavailable(ServerKind::Leaf));
         }
         let request = async_nats::Request::new().payload(payload).timeout(None);
         let asked = self.0.data.send_request(subject.to_owned(), request);
-        match timeout(deadline, asked).await {
-            Ok(Ok(reply)) => Ok(reply.payload),
-            Err(_) => Err(RequestError::Timeout(deadline)),
-            Ok(Err(error)) => Err(match error.kind() {
+        let silence = match timeout(deadline, asked).await {
+            Ok(Ok(reply)) => return Ok(reply.payload),
+            Err(_) => RequestError::Timeout(deadline),
+            Ok(Err(error)) => match error.kind() {
                 RequestErrorKind::NoResponders => RequestError::NoResponders,
                 RequestErrorKind::TimedOut => RequestError::Timeout(deadline),
-                RequestErrorKind::MaxPayloadExceeded => RequestError::TooLarge,
-                RequestErrorKind::InvalidSubject => RequestError::Subject,
-                RequestErrorKind::Other => RequestError::Unavailable(error.to_string()),
-            }),
+                RequestErrorKind::MaxPayloadExceeded => return Err(RequestError::TooLarge),
+                RequestErrorKind::InvalidSubject => return Err(RequestError::Subject),
+                RequestErrorKind::Other => return Err(RequestError::Other(error.to_string())),
+            },
+        };
+        // It is not for others to answer for what is wrong here.
+        let here = [ServerKind::Leaf, ServerKind::Hub].into_iter();
+        Err(here.filter_map(|server| self.trouble_of(server)).next().unwrap_or(silence))
+    }
+
+    /// Why nothing can be asked through one of this node's own servers.
+    fn trouble_of(&self, server: ServerKind) -> Option<RequestError> {
+        match self.0.state.get(server) {
+            ServerState::Up { .. } => None,
+            ServerState::Silent { .. } => Some(RequestError::Silent(server)),
+            ServerState::Down => Some(RequestError::Unavailable(server)),
         }
     }
 
@@ -187,22 +212,45 @@ impl Nats {
     ///
     /// Nobody could be asked, or nobody answered.
     pub async fn servers(&self, deadline: Duration) -> Result<Servers, ServersError> {
+        if let ServerState::Silent { .. } = self.0.state.get(ServerKind::Hub) {
+            return Err(ServersError::Silent);
+        }
         network::servers(&self.0.system, deadline).await
     }
 
-    /// Gives the servers these lists of routes: whichever has another list now is restarted, and the
-    /// hub is asked whether it has them.
+    /// Gives both servers their lists of routes.
     ///
     /// # Errors
     ///
-    /// [`RoutesError`] lists them. The lists are kept in any case but that of an invalid route.
+    /// As with [`Nats::set_routes_of`] one of them.
     pub async fn set_routes(&self, hub: Vec<Route>, leaf: Vec<Route>) -> Result<(), RoutesError> {
-        if let Some(route) = hub.iter().chain(&leaf).find(|route| !route.is_valid()) {
-            return Err(RoutesError::Invalid(route.to_string()));
-        }
-        let _one_at_a_time = self.0.changing.lock().await;
-        let (hub, leaf) = tokio::join!(self.set_hub_routes(hub), self.set_leaf_routes(leaf));
+        check(hub.iter().chain(&leaf))?;
+        let hub = self.set_routes_of(ServerKind::Hub, hub);
+        let (hub, leaf) = tokio::join!(hub, self.set_routes_of(ServerKind::Leaf, leaf));
         hub.and(leaf)
+    }
+
+    /// Gives one of the servers this list of routes: if it has another one it is restarted, whatever
+    /// the other server is busy with; and the hub is asked whether it has them.
+    ///
+    /// # Errors
+    ///
+    /// [`RoutesError`] lists them. The list is kept in any case but that of an invalid route.
+    pub async fn set_routes_of(
+        &self,
+        server: ServerKind,
+        routes: Vec<Route>,
+    ) -> Result<(), RoutesError> {
+        check(&routes)?;
+        let _one_at_a_time = self.changing(server).await;
+        match server {
+            ServerKind::Hub => self.set_hub_routes(routes).await,
+            ServerKind::Leaf => self.set_leaf_routes(routes).await,
+        }
+    }
+
+    async fn changing(&self, server: ServerKind) -> MutexGuard<'_, ()> {
+        self.0.changing[server as usize].lock().await
     }
 
     /// Has the servers use the files of TLS as they are now, by a restart of each.
@@ -211,7 +259,8 @@ impl Nats {
     ///
     /// [`RoutesError`] lists them.
     pub async fn renew_tls(&self) -> Result<(), RoutesError> {
-        let _one_at_a_time = self.0.changing.lock().await;
+        let _one_at_a_time =
+            (self.changing(ServerKind::Hub).await, self.changing(ServerKind::Leaf).await);
         self.0.files.renew(&self.0.tls).await?;
         self.tell(ServerKind::Hub, |done| Command::Renewed { done }).await?;
         self.tell(ServerKind::Leaf, |done| Command::Renewed { done }).await
@@ -296,6 +345,13 @@ impl Nats {
         for client in [&self.0.data, &self.0.system] {
             let _ = timeout(Duration::from_secs(1), client.drain()).await;
         }
+    }
+}
+
+fn check<'r>(routes: impl IntoIterator<Item = &'r Route>) -> Result<(), RoutesError> {
+    match routes.into_iter().find(|route| !route.is_valid()) {
+        Some(route) => Err(RoutesError::Invalid(route.to_string())),
+        None => Ok(()),
     }
 }
 

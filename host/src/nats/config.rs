@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{Error, Route};
 use crate::config::{Clustering, Listen, LogLevel};
+use crate::node_name;
 
 /// How a node's two servers run.
 #[derive(Clone)]
@@ -110,6 +111,7 @@ impl Config {
 
     /// What nats-server would misunderstand is refused.
     pub(super) fn check(&self) -> Result<(), Error> {
+        node_name::check(&self.node_name)?;
         let password = self.password.as_str();
         if password.is_empty() || password.contains(char::is_control) {
             return Err(Error::Password("must be one line, and not empty"));

@@ -18,6 +18,9 @@ use crate::config::{Listen, LogLevel};
 
 /// Seconds for a TLS handshake, and for the login after it: a busy machine needs more than two.
 const HANDSHAKE: u32 = 10;
+/// Bytes that may wait for a client, before it is taken for too slow and cut off. nats-server's own
+/// default is one of our largest messages: two at once would cost this host its connection.
+const MAX_PENDING: usize = 4 * MAX_PAYLOAD;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -25,6 +28,7 @@ struct Document<'a> {
     host: IpAddr,
     port: i32,
     max_payload: usize,
+    max_pending: usize,
     logtime: bool,
     debug: bool,
     trace: bool,
@@ -236,7 +240,10 @@ pub(super) fn text(
             }
         }
         ServerKind::Leaf => {
-            let store_dir = utf8(&config.streams)?;
+            let store_dir = utf8(&config.streams).map_err(|_| Error::Streams {
+                path: config.streams.clone(),
+                reason: "nats-server cannot be told this name".into(),
+            })?;
             jetstream = Some(JetStream { domain: config.leaf_name(), store_dir });
             let hub = Route {
                 host: reachable(config.hub_leafnodes.host).to_string(),
@@ -264,6 +271,7 @@ pub(super) fn text(
         host: clients.host,
         port: port(clients, pinned),
         max_payload: MAX_PAYLOAD,
+        max_pending: MAX_PENDING,
         logtime: false,
         debug: matches!(config.log_level, LogLevel::Debug | LogLevel::Trace),
         trace: config.log_level == LogLevel::Trace,

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::ServerKind;
+use crate::node_name::NodeNameError;
 
 /// Why the servers do not run. Each text names the key of the configuration that is to be changed.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +13,9 @@ pub enum Error {
     /// A node in a cluster needs a name.
     #[error("'clustering.nodeName' is required when 'clustering.enabled' is true")]
     NoNodeName,
+    /// No node can have this name.
+    #[error(transparent)]
+    NodeName(#[from] NodeNameError),
     /// The cluster's password cannot be one.
     #[error("the cluster's password {0}")]
     Password(&'static str),
@@ -75,9 +79,11 @@ pub enum Error {
         reason: String,
     },
     /// The streams' folder cannot be used.
-    #[error("'clustering.leafServer.streams.path': {reason}")]
+    #[error("'clustering.leafServer.streams.path': {} cannot be used: {reason}", path.display())]
     Streams {
-        /// What the server said.
+        /// The folder.
+        path: PathBuf,
+        /// What the system or the server said.
         reason: String,
     },
     /// Another live node has the name.

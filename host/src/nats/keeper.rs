@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 
 use super::process::{Launch, Process};
+use super::pulse::{self, Pulse};
 use super::{Route, RoutesError, ServerKind, ServerState};
 
 /// The wait before a restart; it doubles with each that fails, or that does not last.
@@ -32,6 +33,7 @@ pub(super) struct Keeper {
     commands: mpsc::Receiver<Command>,
     /// None while it is down.
     process: Option<Process>,
+    pulse: Pulse,
     started: Instant,
     wait: Duration,
 }
@@ -43,8 +45,9 @@ impl Keeper {
         commands: mpsc::Receiver<Command>,
         process: Process,
     ) -> Self {
-        let started = Instant::now();
-        Self { kind, launch, commands, process: Some(process), started, wait: SHORTEST }
+        let pulse = Pulse::new(kind, launch.clone());
+        let (process, started) = (Some(process), Instant::now());
+        Self { kind, launch, commands, process, pulse, started, wait: SHORTEST }
     }
 
     /// Until `stop` resolves, and the server has ended.
@@ -53,6 +56,7 @@ impl Keeper {
             () = self.run() => {}
             _ = stop => {}
         }
+        self.launch.state.plan(self.kind, true);
         if let Some(process) = self.process.take() {
             process.stop(GRACE).await;
         }
@@ -63,6 +67,7 @@ impl Keeper {
             match &mut self.process {
                 Some(process) => tokio::select! {
                     reason = process.ended() => self.has_ended(&reason),
+                    () = self.pulse.lost() => self.hangs().await,
                     command = self.commands.recv() => match command {
                         Some(command) => self.perform(command).await,
                         None => return,
@@ -85,6 +90,15 @@ impl Keeper {
         }
     }
 
+    async fn hangs(&mut self) {
+        if let Some(process) = self.process.take() {
+            // Nothing is asked of it while it is being killed.
+            self.launch.state.set(self.kind, ServerState::Down);
+            process.kill(GRACE).await;
+        }
+        self.has_ended(&format!("it had not answered for {:?}, and was killed", pulse::PATIENCE));
+    }
+
     fn has_ended(&mut self, reason: &str) {
         self.process = None;
         self.launch.state.set(self.kind, ServerState::Down);
@@ -96,6 +110,7 @@ impl Keeper {
 
     async fn start(&mut self) -> Result<(), super::Error> {
         self.started = Instant::now();
+        self.pulse = Pulse::new(self.kind, self.launch.clone());
         self.process = Some(Process::start(self.kind, &self.launch).await?);
         tracing::info!(server = self.kind.name(), "nats-server was restarted");
         Ok(())
@@ -121,9 +136,14 @@ impl Keeper {
             return Err(RoutesError::Down(self.kind));
         };
         self.launch.state.set(self.kind, ServerState::Down);
+        self.launch.state.plan(self.kind, true);
         process.stop(GRACE).await;
+        // Only the leaf says anything of losing the other, until that listens again.
+        self.launch.state.plan(self.kind, self.kind == ServerKind::Hub);
+        let started = self.start().await;
+        self.launch.state.plan(self.kind, false);
         // When it fails, it is tried again.
-        Ok(self.start().await?)
+        Ok(started?)
     }
 }
 

@@ -15,12 +15,14 @@
 //! | `output.rs` | what a server says: into our log, without passwords, and what follows from it |
 //! | `process.rs` | one running server |
 //! | `keeper.rs` | one server that is kept running |
+//! | `pulse.rs` | whether one that runs still answers |
 //! | `supervisor.rs` | both, in order |
 //! | `tls.rs` | how this host itself connects |
 //! | `client.rs` | requests |
 //! | `names.rs` | whether another node has this one's name |
 //! | `network.rs` | who is in the network |
 //! | `capability.rs` | both, as plugins may use them |
+//! | `streams.rs` | making streams and durable consumers |
 //! | `state.rs` | what is known of both servers at the moment, and its metrics |
 
 mod capability;
@@ -34,9 +36,11 @@ mod network;
 mod output;
 mod process;
 mod program;
+mod pulse;
 mod route;
 mod spawn;
 mod state;
+mod streams;
 mod supervisor;
 #[cfg(test)]
 mod tests;
@@ -49,6 +53,8 @@ pub use network::{Server, Servers, ServersError};
 pub use route::{Route, RouteError};
 pub use state::{Ports, ServerKind, ServerState};
 pub use supervisor::Supervisor;
+
+pub(crate) use streams::{Deliver, StreamConfig};
 
 /// The account of data.
 const DATA_ACCOUNT: &str = "HDB";

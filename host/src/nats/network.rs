@@ -54,10 +54,13 @@ pub struct Server {
 #[non_exhaustive]
 pub enum ServersError {
     /// The node's hub is not running, or is being started.
-    #[error("this node's hub server cannot be reached at the moment")]
+    #[error("this node's own hub server cannot be reached at the moment")]
     Unavailable,
-    /// Nobody answered in time, this node's own hub neither.
-    #[error("no server answered in {} ms", .0.as_millis())]
+    /// This node's own hub runs, and does not answer.
+    #[error("this node's own hub server does not answer")]
+    Silent,
+    /// Nobody answered in time, this node's own hub neither, which is who was asked.
+    #[error("this node's own hub server did not answer in {} ms", .0.as_millis())]
     Timeout(Duration),
 }
 

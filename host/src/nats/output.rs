@@ -1,7 +1,9 @@
 //! What a server says on standard error: it goes to our log, without passwords, and tells how far
 //! the server has come.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
@@ -9,19 +11,23 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::document::encoded;
+use super::state::State;
 use super::{Config, ServerKind};
 use crate::capabilities::log::one_line;
 use crate::config::LogLevel;
 
 /// Bytes of a line; the rest of a longer one is another line.
 const LONGEST: u64 = 8 << 10;
-/// Lines that explain an end.
-const LAST: usize = 5;
 /// What is the same but for its numbers is not said again for so long: a server that cannot be
 /// joined is tried every second.
 const AGAIN: Duration = Duration::from_secs(60);
 /// Kinds of lines that are remembered for that.
 const KINDS: usize = 256;
+/// What nats-server calls a loop.
+const LOOP: &str = "a leaf route leads to a node that is joined by hub routes already, be it through \
+                    other nodes: one of the two ways is refused for 30 s, again and again, and nodes \
+                    may be out of reach meanwhile. Take that node out of \
+                    'clustering.leafServer.network.routes', or out of the hubs' routes";
 const HIDDEN: &str = "********";
 
 /// What a server has said so far.
@@ -33,21 +39,35 @@ pub(super) struct Heard {
     pub(super) leafnodes: Option<u16>,
     /// The port where it listens for hubs.
     pub(super) cluster: Option<u16>,
-    /// The last errors, the newest last.
-    pub(super) errors: VecDeque<String>,
+    /// Of what it ends, or has ended.
+    pub(super) fatal: Option<String>,
+    /// The newest of its other errors.
+    pub(super) last_error: Option<String>,
     /// A server of its own name was met.
     pub(super) duplicate: bool,
     /// It says no more.
     pub(super) ended: bool,
 }
 
-impl Heard {
-    /// All that it said was wrong lately, in one line.
-    pub(super) fn reason(&self) -> String {
-        match self.errors.back() {
-            Some(last) => last.clone(),
-            None => "it did not say why".into(),
-        }
+/// Whether lost connections are what was to be expected: they are not worth the operator's time then.
+pub(super) struct Quiet {
+    /// The server was told to end.
+    ends: AtomicBool,
+    state: Arc<State>,
+}
+
+impl Quiet {
+    pub(super) fn with(state: Arc<State>) -> Self {
+        Self { ends: AtomicBool::new(false), state }
+    }
+
+    /// The server is told to end.
+    pub(super) fn begin(&self) {
+        self.ends.store(true, Ordering::Relaxed);
+    }
+
+    fn is(&self, kind: ServerKind) -> bool {
+        self.ends.load(Ordering::Relaxed) || self.state.is_away_as_planned(kind.other())
     }
 }
 
@@ -103,15 +123,13 @@ fn without_logins(line: &str) -> String {
 
 /// Reads until the server has ended.
 pub(super) async fn listen(
-    kind: ServerKind,
     stream: impl AsyncRead + Unpin,
     secrets: &Secrets,
-    level: LogLevel,
+    mut log: Log,
     heard: watch::Sender<Heard>,
 ) {
     let mut reader = BufReader::new(stream);
     let mut line = Vec::new();
-    let mut log = Log { kind, level, said: HashMap::new() };
     loop {
         line.clear();
         match (&mut reader).take(LONGEST).read_until(b'\n', &mut line).await {
@@ -122,35 +140,51 @@ pub(super) async fn listen(
         if line.is_empty() {
             continue;
         }
-        let (level, text) = parse(&line);
-        if text.is_empty() {
+        let said = parse(&line);
+        if said.text.is_empty() {
             continue;
         }
-        heard.send_modify(|heard| follow(heard, level, text));
-        log.write(level, text);
+        heard.send_modify(|heard| follow(heard, &said));
+        log.write(said.level, said.text);
     }
     heard.send_modify(|heard| heard.ended = true);
 }
 
+/// A line that a server has said.
+struct Said<'a> {
+    level: LogLevel,
+    /// It cannot go on.
+    is_fatal: bool,
+    text: &'a str,
+}
+
 /// The level and the text of such as `[123] [INF] Server is ready`.
-fn parse(line: &str) -> (LogLevel, &str) {
+fn parse(line: &str) -> Said<'_> {
     let parts = line.strip_prefix('[').and_then(|line| {
         let (_, rest) = line.split_once("] [")?;
         let (level, text) = rest.split_once(']')?;
         Some((level, text.trim_start()))
     });
-    match parts {
+    let (level, text) = match parts {
         Some(("INF", text)) => (LogLevel::Info, text),
         Some(("WRN", text)) => (LogLevel::Warn, text),
         Some(("DBG", text)) => (LogLevel::Debug, text),
         Some(("TRC", text)) => (LogLevel::Trace, text),
-        Some(("ERR" | "FTL", text)) => (LogLevel::Error, text),
-        // What it says before it has a log.
-        _ => (LogLevel::Error, line.strip_prefix("nats-server: ").unwrap_or(line)),
-    }
+        Some(("ERR", text)) => (LogLevel::Error, text),
+        Some(("FTL", text)) => return Said { level: LogLevel::Error, is_fatal: true, text },
+        _ => {
+            // What it says before it has a log, and what Go says at the end of a program.
+            let before_log = line.strip_prefix("nats-server: ");
+            let is_fatal = before_log.is_some()
+                || ["panic: ", "fatal error: "].iter().any(|start| line.starts_with(start));
+            return Said { level: LogLevel::Error, is_fatal, text: before_log.unwrap_or(line) };
+        }
+    };
+    Said { level, is_fatal: false, text }
 }
 
-fn follow(heard: &mut Heard, level: LogLevel, text: &str) {
+fn follow(heard: &mut Heard, said: &Said<'_>) {
+    let text = said.text;
     let port = |what: &str| {
         let address = text.strip_prefix("Listening for ")?.strip_prefix(what)?;
         address.strip_prefix(" connections on ")?.rsplit(':').next()?.parse().ok()
@@ -161,23 +195,28 @@ fn follow(heard: &mut Heard, level: LogLevel, text: &str) {
     if text.contains("duplicate name") || text.contains("Duplicate Server Name") {
         heard.duplicate = true;
     }
-    if level == LogLevel::Error {
-        if heard.errors.len() == LAST {
-            heard.errors.pop_front();
-        }
-        heard.errors.push_back(text.to_owned());
+    if said.is_fatal {
+        // What follows it comes of it.
+        heard.fatal.get_or_insert_with(|| text.to_owned());
+    } else if said.level == LogLevel::Error {
+        heard.last_error = Some(text.to_owned());
     }
 }
 
 /// The log of one server.
-struct Log {
+pub(super) struct Log {
     kind: ServerKind,
     level: LogLevel,
+    quiet: Arc<Quiet>,
     /// When which kind of line was said.
     said: HashMap<String, Instant>,
 }
 
 impl Log {
+    pub(super) fn new(kind: ServerKind, level: LogLevel, quiet: Arc<Quiet>) -> Self {
+        Self { kind, level, quiet, said: HashMap::new() }
+    }
+
     fn write(&mut self, level: LogLevel, text: &str) {
         if level as u8 > self.level as u8
             || level as u8 <= LogLevel::Warn as u8 && self.is_repeated(text)
@@ -186,6 +225,16 @@ impl Log {
         }
         let server = self.kind.name();
         match level {
+            LogLevel::Error if text.contains("Loop detected for leafnode") => {
+                if self.quiet.state.tell_of_loop() {
+                    tracing::warn!(server, "{LOOP}; nats-server: {text}");
+                } else {
+                    tracing::debug!(server, "nats-server: {text}");
+                }
+            }
+            LogLevel::Error | LogLevel::Warn if self.quiet.is(self.kind) => {
+                tracing::debug!(server, "nats-server, while it ends: {text}");
+            }
             LogLevel::Error => match hint(text) {
                 Some(hint) => tracing::error!(server, hint, "nats-server: {text}"),
                 None => tracing::error!(server, "nats-server: {text}"),

@@ -10,10 +10,11 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_rustls::rustls::ClientConfig;
 use zeroize::Zeroizing;
 
 use super::document::{self, DocumentFile};
-use super::output::{self, Heard, Secrets};
+use super::output::{self, Heard, Quiet, Secrets};
 use super::spawn::Spawner;
 use super::state::State;
 use super::{Config, Error, ServerKind, ServerState};
@@ -35,6 +36,8 @@ pub(super) struct Launch {
     pub(super) program: PathBuf,
     pub(super) spawner: Spawner,
     pub(super) secrets: Arc<Secrets>,
+    /// For connections of this host's own.
+    pub(super) tls: ClientConfig,
     pub(super) own_insecure: bool,
     pub(super) state: Arc<State>,
 }
@@ -52,6 +55,7 @@ pub(super) struct Process {
     child: Child,
     pid: Pid,
     heard: watch::Receiver<Heard>,
+    quiet: Arc<Quiet>,
     // Ends its task when it is dropped.
     _output: JoinSet<()>,
 }
@@ -82,8 +86,10 @@ impl Process {
         let (sender, heard) = watch::channel(Heard::default());
         let mut output = JoinSet::new();
         let (secrets, level) = (launch.secrets.clone(), launch.config.log_level);
-        output.spawn(async move { output::listen(kind, stderr, &secrets, level, sender).await });
-        let mut process = Self { kind, child, pid, heard, _output: output };
+        let quiet = Arc::new(Quiet::with(launch.state.clone()));
+        let log = output::Log::new(kind, level, quiet.clone());
+        output.spawn(async move { output::listen(stderr, &secrets, log, sender).await });
+        let mut process = Self { kind, child, pid, heard, quiet, _output: output };
         process.listening(launch).await?;
         drop(file);
         launch.state.set(kind, ServerState::Up { pid: pid.as_raw_nonzero().get().unsigned_abs() });
@@ -102,7 +108,10 @@ impl Process {
         let in_time = timeout(patience(kind), wait).await.is_ok();
         let heard = self.heard.borrow().clone();
         if !in_time {
-            let reason = format!("it does not listen; {}", heard.reason());
+            let reason = match heard.fatal.or(heard.last_error) {
+                Some(said) => format!("it does not listen, and said last: {said}"),
+                None => "it does not listen".to_owned(),
+            };
             return Err(Error::NotReady { server: kind, reason });
         }
         if !listens(&heard) || heard.ended {
@@ -135,7 +144,11 @@ impl Process {
             Ok(status) => status.to_string(),
             Err(error) => error.to_string(),
         };
-        format!("{} ({how})", self.heard.borrow().reason())
+        // Errors that it went on after are not what it ended of.
+        match &self.heard.borrow().fatal {
+            Some(fatal) => format!("{fatal} ({how})"),
+            None => how,
+        }
     }
 
     /// To no other process in any case: who has ended keeps its id until it was waited for.
@@ -146,8 +159,17 @@ impl Process {
         }
     }
 
+    /// Kills it, who hears nothing any more.
+    pub(super) async fn kill(mut self, grace: Duration) {
+        self.quiet.begin();
+        if timeout(grace, self.child.kill()).await.is_err() {
+            tracing::warn!(server = self.kind.name(), "nats-server was killed, and has not ended");
+        }
+    }
+
     /// Ends it: it may tidy up for so long.
     pub(super) async fn stop(mut self, grace: Duration) {
+        self.quiet.begin();
         let _ = self.signal(Signal::TERM);
         // One that is stopped would never hear of it.
         let _ = self.signal(Signal::CONT);
@@ -192,7 +214,9 @@ fn explain(kind: ServerKind, launch: &Launch, reason: String) -> Error {
             Error::Listen { key, reason }
         }
         () if has("Error listening on") => Error::Listen { key: host, reason },
-        () if has("JetStream") || has("storage directory") => Error::Streams { reason },
+        () if has("JetStream") || has("storage directory") => {
+            Error::Streams { path: config.streams.clone(), reason }
+        }
         () if has("CA certificate") || has("root ca") => {
             tls("clustering.tls.certificateAuthority", &config.tls.certificate_authority)
         }

@@ -1,10 +1,12 @@
 //! Finding nats-server, and how old it is.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::fs::{Access, access};
+use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -14,7 +16,9 @@ const NAME: &str = "nats-server";
 /// The first that can do all that is asked of it.
 const OLDEST: (u32, u32) = (2, 9);
 /// It answers in milliseconds.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Bytes that are read of the answer, which has some twenty.
+const LONGEST: u64 = 64 << 10;
 
 /// The program, which runs and is not too old.
 pub(super) async fn find(named: Option<&Path>) -> Result<PathBuf, Error> {
@@ -23,14 +27,12 @@ pub(super) async fn find(named: Option<&Path>) -> Result<PathBuf, Error> {
         None => on_path().ok_or(Error::NoProgram)?,
     };
     let failed = |reason: String| Error::Program { path: path.clone(), reason };
-    let mut command = Command::new(&path);
-    command.arg("--version").env_clear().stdin(Stdio::null()).kill_on_drop(true);
-    let output = match timeout(PATIENCE, command.output()).await {
-        Ok(Ok(output)) => output,
+    let said = match timeout(PATIENCE, ask(&path)).await {
+        Ok(Ok(said)) => said,
         Ok(Err(error)) => return Err(failed(error.to_string())),
-        Err(_) => return Err(failed("it does not say its version".into())),
+        Err(_) => return Err(failed(format!("it did not say its version in {PATIENCE:?}"))),
     };
-    let said = String::from_utf8_lossy(&output.stdout);
+    let said = String::from_utf8_lossy(&said);
     let Some((version, number)) = version(&said) else {
         return Err(failed("it does not say its version as nats-server does".into()));
     };
@@ -39,6 +41,19 @@ pub(super) async fn find(named: Option<&Path>) -> Result<PathBuf, Error> {
     }
     tracing::debug!(path = %path.display(), version, "nats-server");
     Ok(path)
+}
+
+/// What it says of its version. It is killed when this ends, whatever else it is about to say.
+async fn ask(path: &Path) -> io::Result<Vec<u8>> {
+    let mut command = Command::new(path);
+    command.arg("--version").env_clear().kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn()?;
+    let mut said = Vec::new();
+    if let Some(output) = child.stdout.take() {
+        output.take(LONGEST).read_to_end(&mut said).await?;
+    }
+    Ok(said)
 }
 
 fn on_path() -> Option<PathBuf> {

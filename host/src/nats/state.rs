@@ -1,6 +1,7 @@
 //! What is known of both servers at the moment, and its metrics.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::metrics::counter::Counter;
@@ -29,6 +30,13 @@ impl ServerKind {
             Self::Leaf => "leaf",
         }
     }
+
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::Hub => Self::Leaf,
+            Self::Leaf => Self::Hub,
+        }
+    }
 }
 
 impl fmt::Display for ServerKind {
@@ -45,12 +53,18 @@ pub enum ServerState {
         /// The process id.
         pid: u32,
     },
+    /// It runs, and has not answered for some seconds: it hangs, and is restarted if it goes on like
+    /// that, or the machine is very busy.
+    Silent {
+        /// The process id.
+        pid: u32,
+    },
     /// It ended, or is being restarted.
     Down,
 }
 
 impl ServerState {
-    /// Whether it runs and listens.
+    /// Whether it runs, listens and answers.
     pub fn is_up(self) -> bool {
         matches!(self, Self::Up { .. })
     }
@@ -75,6 +89,10 @@ pub(super) struct State {
     inner: Mutex<Inner>,
     hub: watch::Sender<ServerState>,
     leaf: watch::Sender<ServerState>,
+    /// Whether the hub, the leaf is being ended or restarted on purpose.
+    away_as_planned: [AtomicBool; 2],
+    /// A loop of leaf routes and hub routes was told, and the lists are still the same.
+    told_of_loop: AtomicBool,
     registry: Registry,
     up: Family<[(&'static str, &'static str); 1], Gauge>,
     restarts: Counters<1>,
@@ -92,7 +110,11 @@ impl State {
         let mut registry = Registry::with_prefix("harper");
         let up = Family::<[(&'static str, &'static str); 1], Gauge>::default();
         let restarts = Counters::default();
-        registry.register("nats_server_up", "Whether the server runs and listens", up.clone());
+        registry.register(
+            "nats_server_up",
+            "Whether the server runs, listens and answers",
+            up.clone(),
+        );
         registry.register("nats_server_restarts", "Starts after the first", restarts.clone());
         for kind in [ServerKind::Hub, ServerKind::Leaf] {
             up.get_or_create(&[("server", kind.name())]).set(0);
@@ -102,6 +124,8 @@ impl State {
             inner: Mutex::new(Inner { ports: Ports::default(), hub_routes, leaf_routes }),
             hub: watch::Sender::new(ServerState::Down),
             leaf: watch::Sender::new(ServerState::Down),
+            away_as_planned: Default::default(),
+            told_of_loop: AtomicBool::new(false),
             registry,
             up,
             restarts,
@@ -129,6 +153,7 @@ impl State {
     }
 
     pub(super) fn set_routes(&self, kind: ServerKind, routes: Vec<Route>) {
+        self.told_of_loop.store(false, Ordering::Relaxed);
         let mut inner = self.inner();
         match kind {
             ServerKind::Hub => inner.hub_routes = routes,
@@ -139,6 +164,36 @@ impl State {
     pub(super) fn set(&self, kind: ServerKind, state: ServerState) {
         self.up.get_or_create(&[("server", kind.name())]).set(state.is_up().into());
         self.of(kind).send_replace(state);
+    }
+
+    /// Whether a server that runs answers.
+    pub(super) fn silent(&self, kind: ServerKind, is_silent: bool) {
+        let state = match self.get(kind) {
+            ServerState::Up { pid } | ServerState::Silent { pid } if is_silent => {
+                ServerState::Silent { pid }
+            }
+            ServerState::Silent { pid } => ServerState::Up { pid },
+            state => state,
+        };
+        self.set(kind, state);
+    }
+
+    /// The server is ended on purpose, or is back from that.
+    pub(super) fn plan(&self, kind: ServerKind, is_away: bool) {
+        self.away_as_planned[kind as usize].store(is_away, Ordering::Relaxed);
+    }
+
+    /// Whether the loop that was met is yet to be told of: each server meets it again and again.
+    pub(super) fn tell_of_loop(&self) -> bool {
+        !self.told_of_loop.swap(true, Ordering::Relaxed)
+    }
+
+    pub(super) fn is_away_as_planned(&self, kind: ServerKind) -> bool {
+        self.away_as_planned[kind as usize].load(Ordering::Relaxed)
+    }
+
+    pub(super) fn get(&self, kind: ServerKind) -> ServerState {
+        *self.of(kind).borrow()
     }
 
     pub(super) fn watch(&self, kind: ServerKind) -> watch::Receiver<ServerState> {

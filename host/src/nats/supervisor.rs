@@ -31,6 +31,7 @@ const STOP: Duration = Duration::from_secs(12);
 /// Keeps a node's two servers running. When it is dropped, they are killed.
 pub struct Supervisor {
     nats: Nats,
+    launch: Arc<Launch>,
     hub: Kept,
     leaf: Kept,
 }
@@ -69,12 +70,20 @@ impl Supervisor {
         }
         let files = Files::read(&config.tls).await?;
         let program = program::find(config.binary.as_deref()).await?;
-        make_folders([config.folder.clone(), config.streams.clone()]).await?;
+        make_folder(config.folder.clone())
+            .await
+            .map_err(|source| Error::Files { path: config.folder.clone(), source })?;
+        make_folder(config.streams.clone()).await.map_err(|error| {
+            let (path, reason) = (config.streams.clone(), error.to_string());
+            Error::Streams { path, reason }
+        })?;
         let own_insecure = !files.is_for(reachable(config.hub_leafnodes.host));
         let spawn = |source| Error::Spawn { server: ServerKind::Hub, source };
         let state = Arc::new(State::new(config.hub_routes.clone(), config.leaf_routes.clone()));
+        let tls = files.client.clone();
         let launch = Arc::new(Launch {
             program,
+            tls: tls.clone(),
             spawner: Spawner::start().map_err(spawn)?,
             secrets: Arc::new(Secrets::of(&config)),
             own_insecure,
@@ -88,7 +97,6 @@ impl Supervisor {
         let leaf = Process::start(ServerKind::Leaf, &launch).await?;
         let ((hub_sender, hub_commands), (leaf_sender, leaf_commands)) =
             (mpsc::channel(4), mpsc::channel(4));
-        let tls = files.client.clone();
         let nats = Nats::connect(config, state, files, [hub_sender, leaf_sender]).await?;
         nats.ready(LINKED).await?;
         linked(config, &launch, tls).await?;
@@ -97,11 +105,15 @@ impl Supervisor {
         let hub = Kept::new(Keeper::new(ServerKind::Hub, launch.clone(), hub_commands, hub));
         let leaf = Kept::new(Keeper::new(ServerKind::Leaf, launch.clone(), leaf_commands, leaf));
         tracing::info!(node = nats.node_name(), ports = ?nats.ports(), "the NATS servers are ready");
-        Ok((Self { nats: nats.clone(), hub, leaf }, nats))
+        Ok((Self { nats: nats.clone(), launch, hub, leaf }, nats))
     }
 
     /// Ends the leaf, then the hub. Takes some 25 s at most, should neither react.
     pub async fn stop(self) {
+        // What each says of losing the other is nobody's concern from here on.
+        for server in [ServerKind::Hub, ServerKind::Leaf] {
+            self.launch.state.plan(server, true);
+        }
         self.nats.close().await;
         self.leaf.stop().await;
         self.hub.stop().await;
@@ -135,18 +147,10 @@ async fn linked(config: &Config, launch: &Launch, tls: ClientConfig) -> Result<(
     linked
 }
 
-/// Makes the folders, for this user alone.
-async fn make_folders(folders: [PathBuf; 2]) -> Result<(), Error> {
-    let make = move || {
-        for path in folders {
-            make_private(&path).map_err(|source| Error::Files { path, source })?;
-        }
-        Ok(())
-    };
-    let made = tokio::task::spawn_blocking(make).await;
-    made.unwrap_or_else(|error| {
-        Err(Error::Files { path: PathBuf::new(), source: io::Error::other(error) })
-    })
+/// Makes the folder, for this user alone.
+async fn make_folder(path: PathBuf) -> io::Result<()> {
+    let made = tokio::task::spawn_blocking(move || make_private(&path)).await;
+    made.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
 fn make_private(folder: &Path) -> io::Result<()> {

@@ -1,12 +1,13 @@
 //! What needs no server.
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use super::output::{Heard, Secrets, listen};
+use super::output::{Heard, Log, Quiet, Secrets, listen};
+use super::state::State;
 use super::*;
 use crate::config::{LogLevel, Settings};
 
@@ -78,6 +79,14 @@ fn the_leaf_is_told_what_is_specified() {
     );
 }
 
+#[test]
+fn a_name_that_no_node_can_have_is_refused() {
+    let mut config = config("p");
+    config.node_name = "a-hub".into();
+    let error = config.check().unwrap_err().to_string();
+    assert!(error.starts_with("'clustering.nodeName': 'a-hub' is no name"), "{error}");
+}
+
 // covers: nats.password
 #[test]
 fn a_password_that_would_be_misread_is_refused() {
@@ -107,35 +116,48 @@ fn no_password_gets_into_the_log() {
     }
 }
 
+async fn heard(text: &str) -> Heard {
+    let (sender, heard) = watch::channel(Heard::default());
+    let quiet = Arc::new(Quiet::with(Arc::new(State::new(Vec::new(), Vec::new()))));
+    let log = Log::new(ServerKind::Hub, LogLevel::Error, quiet);
+    listen(text.as_bytes(), &Secrets::of(&config("p_p")), log, sender).await;
+    heard.borrow().clone()
+}
+
 #[tokio::test]
 async fn what_a_server_says_tells_how_far_it_is() {
-    let text = "\
+    let heard = heard(
+        "\
 [1] [INF] Listening for leafnode connections on 127.0.0.1:40299
 [1] [INF] Listening for client connections on [::1]:43833
 [1] [INF] Server is ready
 [1] [INF] Listening for route connections on 0.0.0.0:45017
 [1] [ERR] Error trying to connect to route (attempt 1): dial tcp 127.0.0.1:1: refused
 [1] [INF] 
-nats-server: broken
-";
-    let (sender, heard) = watch::channel(Heard::default());
-    listen(ServerKind::Hub, text.as_bytes(), &Secrets::of(&config("p_p")), LogLevel::Error, sender)
-        .await;
-    let heard = heard.borrow();
+",
+    )
+    .await;
     assert_eq!(
         (heard.leafnodes, heard.clients, heard.cluster),
         (Some(40299), Some(43833), Some(45017))
     );
     assert!(heard.ended);
-    assert_eq!(heard.errors.len(), 2);
-    assert_eq!(
-        heard.errors,
-        VecDeque::from([
-            "Error trying to connect to route (attempt 1): dial tcp 127.0.0.1:1: refused"
-                .to_owned(),
-            "broken".to_owned(),
-        ])
-    );
+    let refused = "Error trying to connect to route (attempt 1): dial tcp 127.0.0.1:1: refused";
+    assert_eq!((heard.fatal.as_deref(), heard.last_error.as_deref()), (None, Some(refused)));
+}
+
+// covers: nats.reason
+#[tokio::test]
+async fn of_what_a_server_ended_is_its_first_fatal_line() {
+    for (fatal, text) in [
+        ("no listener", "[1] [ERR] a\n[1] [FTL] no listener\n[1] [ERR] b\n[1] [FTL] c\n"),
+        ("/x.json:1: bad", "nats-server: /x.json:1: bad\n"),
+        ("panic: out of range", "[1] [ERR] a\npanic: out of range\n\ngoroutine 1 [running]:\n"),
+    ] {
+        assert_eq!(heard(text).await.fatal.as_deref(), Some(fatal));
+    }
+    // The rest of a line that was too long is none.
+    assert_eq!(heard(&format!("[1] [ERR] {}", "panic ".repeat(3000))).await.fatal, None);
 }
 
 // covers: nats.routes.garbage

@@ -10,7 +10,7 @@ use tokio::time::timeout_at;
 use super::call::{Deadline, State, Used};
 use super::{CallError, Limits, LoadError, Plugin, Runtime};
 use crate::capabilities::Exceeded;
-use crate::wit::clustering::AnsweringPre;
+use crate::wit::clustering::ClusteringPre;
 
 /// Answers that run at the same time; more wait for a place.
 pub(super) const CONCURRENT_ANSWERS: u32 = 8;
@@ -22,7 +22,7 @@ const WAITING_ANSWERS: usize = 64;
 /// What answers other nodes, ready to be called.
 pub(crate) struct Answerer {
     plugin: Arc<Plugin>,
-    prepared: AnsweringPre<State>,
+    prepared: ClusteringPre<State>,
     limits: Limits,
     waiting: Semaphore,
     places: Semaphore,
@@ -34,7 +34,7 @@ impl Answerer {
     pub(crate) fn new(plugin: Arc<Plugin>, limits: Limits) -> Result<Self, LoadError> {
         let name = || plugin.name.to_string();
         limits.check().map_err(|source| LoadError::Limits { plugin: name(), source })?;
-        let prepared = AnsweringPre::new(plugin.prepared.instance_pre().clone());
+        let prepared = ClusteringPre::new(plugin.prepared.instance_pre().clone());
         let prepared = prepared
             .map_err(|error| LoadError::World { plugin: name(), message: format!("{error:#}") })?;
         let waiting = Semaphore::new(WAITING_ANSWERS + CONCURRENT_ANSWERS as usize);
@@ -50,10 +50,11 @@ impl Answerer {
     pub(crate) fn limits() -> Limits {
         Limits {
             memory: 64 << 20,
-            cpu: Duration::from_millis(500),
+            cpu: Duration::from_secs(2),
             wall_clock: Duration::from_secs(10),
-            host_calls: 1000,
-            request_bytes: 1 << 20,
+            host_calls: 15_000,
+            // Some thousand subscriptions, with their tables' attributes.
+            request_bytes: 4 << 20,
             reply_bytes: 16 << 20,
             exchanged_bytes: 64 << 20,
         }

@@ -118,7 +118,9 @@ impl Runtime {
             wasmtime::error::Ok(reply)
         })
         .await;
-        if let Some(instance) = instance {
+        if let Some(mut instance) = instance {
+            // An instance that is kept does not keep what its call held.
+            instance.store.data_mut().call.held.clear();
             self.metrics.call(&plugin.counted, &Used::of(instance.store.data()));
             if let (Some(idle), Ok(Ok(_))) = (&plugin.idle, &reply) {
                 idle.keep(instance);
@@ -225,6 +227,7 @@ impl Runtime {
             grants: plugin.grants.clone(),
             meter: Meter::new(limits),
             shown_early: Vec::new(),
+            held: Vec::new(),
             waits_until: deadline.waits_until,
         }
     }

@@ -39,6 +39,11 @@ pub(crate) enum CallError {
 }
 
 impl CallError {
+    /// Whether the plugin was called and did not come to its end.
+    pub(crate) fn is_midway(&self) -> bool {
+        !matches!(self, Self::Refused(_) | Self::RequestTooLarge { .. } | Self::Busy)
+    }
+
     /// A sentence for whoever asked: the cause of what is not their doing is for the log.
     pub(crate) fn for_caller(&self, operation: &str) -> String {
         match self {

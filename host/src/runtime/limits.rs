@@ -35,6 +35,14 @@ pub struct Limits {
     pub exchanged_bytes: usize,
 }
 
+impl Limits {
+    /// What a call of the clustering plugin may use when nothing else is said: an operation may be
+    /// about a thousand nodes.
+    pub(crate) fn of_clustering() -> Self {
+        Self { cpu: Duration::from_secs(5), host_calls: 50_000, ..Self::default() }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

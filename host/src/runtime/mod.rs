@@ -11,6 +11,7 @@ mod error;
 mod idle;
 mod limits;
 mod precompiled;
+mod recover;
 mod ticker;
 
 pub use component::{ComponentSource, LoadError, Operation};
@@ -20,6 +21,7 @@ pub(crate) use answer::Answerer;
 pub(crate) use call::Used;
 pub(crate) use component::Plugin;
 pub(crate) use error::CallError;
+pub(crate) use recover::Recoverer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,7 +30,7 @@ use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
 use wasmtime::{Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use crate::capabilities::{self, Capabilities};
+use crate::capabilities::{self, Capabilities, SystemInfo};
 use crate::metrics::Metrics;
 use cache::Cache;
 use call::State;
@@ -69,13 +71,19 @@ impl Runtime {
         let cache = cache.map(Cache::new);
         Ok(Self { engine, linker, capabilities, metrics, places, ticker, cache })
     }
+
+    /// What this node tells others that it runs.
+    pub(crate) fn system_info(&self) -> SystemInfo {
+        self.capabilities.node.info().system_info
+    }
 }
 
 /// The memory of instances is reserved once and used again: a fresh instance costs a few
 /// microseconds instead of system calls. Those that wait for a call hold their places too.
 fn pool() -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
-    let instances = CONCURRENT_CALLS + answer::CONCURRENT_ANSWERS + idle::most() as u32;
+    // And one that recovers.
+    let instances = CONCURRENT_CALLS + answer::CONCURRENT_ANSWERS + idle::most() as u32 + 1;
     pool.total_component_instances(instances)
         .total_core_instances(instances * CORE_INSTANCES)
         .max_core_instances_per_component(CORE_INSTANCES)

@@ -5,8 +5,10 @@
 //! so that reads go on at once, and writes as soon as there is room.
 
 mod disk;
+mod durables;
 mod nodes;
 mod open;
+mod records;
 mod tables;
 mod users;
 
@@ -15,11 +17,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
+use tokio::sync::watch;
 
 use disk::{Disk, Failure};
-pub use nodes::{NodeRecord, Renamed, Stale};
+pub use nodes::Renamed;
 pub use open::OpenError;
+pub use records::{Record, Stale};
 pub use users::{Changed, User};
+
+pub(crate) use durables::{Durable, Durables, Start};
 
 /// How long nothing is written after the disk has failed: each try may cost a look at the whole file.
 const REST: Duration = Duration::from_secs(5);
@@ -37,6 +43,7 @@ struct Inner {
     writing: Mutex<()>,
     /// Until when nothing is written.
     rest: Mutex<Option<Rest>>,
+    node_changes: watch::Sender<u64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +61,9 @@ pub enum Error {
     /// There is no room on the disk, or none for this user.
     #[error("the disk is full")]
     Full,
+    /// The table has as many records as it may have: what other nodes send is not kept without end.
+    #[error("the table has {0} records, and may have no more")]
+    TooMany(u64),
     /// A stored value is not what this version writes there.
     #[error("the database holds a value that cannot be read: {0}")]
     Value(#[source] serde_json::Error),
@@ -72,7 +82,8 @@ impl Store {
     fn new(database: Database, path: PathBuf, disk: Disk) -> Store {
         let (writing, rest) = (Mutex::default(), Mutex::default());
         let database = RwLock::new(Some(database));
-        Store(Arc::new(Inner { database, path, disk, writing, rest }))
+        let node_changes = watch::Sender::default();
+        Store(Arc::new(Inner { database, path, disk, writing, rest, node_changes }))
     }
 
     /// Whether it takes writes: none for some seconds after its disk has failed.
@@ -111,8 +122,26 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&WriteTransaction) -> Result<T, Error> + Send + 'static,
     {
+        self.write_then(f, |_| ()).await
+    }
+
+    /// The same, and runs `then` once that is durable, whether anybody waits for it or not.
+    async fn write_then<T, F>(
+        &self,
+        f: F,
+        then: impl FnOnce(&T) + Send + 'static,
+    ) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&WriteTransaction) -> Result<T, Error> + Send + 'static,
+    {
         let store = self.clone();
-        blocking(move || store.write_here(|t| Ok((f(t)?, true)))).await
+        blocking(move || {
+            let value = store.write_here(|t| Ok::<_, Error>((f(t)?, true)))?;
+            then(&value);
+            Ok(value)
+        })
+        .await
     }
 
     /// Runs `f` alone, on this thread, and commits durably when it succeeds and says so.

@@ -1,20 +1,14 @@
-//! The table `system.hdb_nodes`: key the node's name, value its record as JSON, with a revision for
-//! compare-and-set.
+//! The table `system.hdb_nodes`: key the node's name, value its record.
 
-use std::ops::Bound;
+use std::collections::BTreeMap;
 
-use redb::{AccessGuard, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
-use serde::{Deserialize, Serialize};
+use redb::{ReadableTable, ReadableTableMetadata, TableDefinition};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::watch;
 
-use super::open::META;
+use super::records::{Changes, NODES, Record, Stale};
 use super::{Error, Store};
-
-pub(super) const TABLE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("system.hdb_nodes");
-
-/// The last revision that was given to a record. It only grows, so that a record which was removed
-/// and made anew is not taken for the one that was read before.
-const REVISION: &str = "hdb_nodes_revision";
 
 /// The node's own table: key what is said, value what it is.
 pub(super) const OWN: TableDefinition<'_, &str, &str> = TableDefinition::new("system.node");
@@ -33,20 +27,6 @@ pub struct Renamed {
     pub nodes: u64,
 }
 
-/// A node of the manifest, as it is stored.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct NodeRecord {
-    /// Names one state of the record; another write gives another.
-    pub revision: u64,
-    /// What the operations wrote.
-    pub record: Value,
-}
-
-/// The record is not, or no longer, in the state that was expected; nothing was changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the node's record was changed meanwhile")]
-pub struct Stale;
-
 impl Store {
     /// Writes down under which name this node takes part in a cluster.
     ///
@@ -57,7 +37,7 @@ impl Store {
         self.write(move |t| {
             let mut own = t.open_table(OWN)?;
             let before = own.get(NAME)?.map(|before| before.value().to_owned());
-            let nodes = t.open_table(TABLE)?.len()?;
+            let nodes = t.open_table(NODES.table)?.len()?;
             match before {
                 Some(before) if before != name && nodes > 0 => Ok(Err(Renamed { before, nodes })),
                 _ => {
@@ -73,40 +53,16 @@ impl Store {
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn node(&self, name: &str) -> Result<Option<NodeRecord>, Error> {
-        let name = name.to_owned();
-        self.read(move |t| {
-            let found = t.open_table(TABLE)?.get(name.as_str())?;
-            found.map(|value| decode(value.value())).transpose()
-        })
-        .await
+    pub async fn node(&self, name: &str) -> Result<Option<Record>, Error> {
+        self.record(&NODES, name).await
     }
 
     /// All nodes and their records, in the order of their names.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn nodes(&self) -> Result<Vec<(String, NodeRecord)>, Error> {
-        self.nodes_after(None, usize::MAX).await
-    }
-
-    /// The first so many of the nodes whose names come after `after`, in the order of their names.
-    pub(super) async fn nodes_after(
-        &self,
-        after: Option<String>,
-        most: usize,
-    ) -> Result<Vec<(String, NodeRecord)>, Error> {
-        self.read(move |t| {
-            let from = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-            let table = t.open_table(TABLE)?;
-            let nodes = table.range::<&str>((from, Bound::Unbounded))?.take(most);
-            let node = |entry: Result<(AccessGuard<'_, &str>, AccessGuard<'_, &[u8]>), _>| {
-                let (name, value) = entry?;
-                Ok((name.value().to_owned(), decode(value.value())?))
-            };
-            nodes.map(node).collect()
-        })
-        .await
+    pub async fn nodes(&self) -> Result<Vec<(String, Record)>, Error> {
+        self.records_after(&NODES, None, usize::MAX).await
     }
 
     /// Writes a node's record if the stored one has the revision `expected`, or if there is none and
@@ -120,19 +76,7 @@ impl Store {
         record: Value,
         expected: Option<u64>,
     ) -> Result<Result<u64, Stale>, Error> {
-        let name = name.to_owned();
-        self.write(move |t| {
-            let mut table = t.open_table(TABLE)?;
-            if revision(&table, &name)? != expected {
-                return Ok(Err(Stale));
-            }
-            let revision = next_revision(t)?;
-            let value =
-                serde_json::to_vec(&NodeRecord { revision, record }).map_err(Error::Value)?;
-            table.insert(name.as_str(), value.as_slice())?;
-            Ok(Ok(revision))
-        })
-        .await
+        self.put_record(&NODES, name, record, expected).await
     }
 
     /// Removes a node's record if it has the revision `expected`.
@@ -141,34 +85,20 @@ impl Store {
     /// The database cannot be written. The inner error says that the record is another by now, or
     /// gone.
     pub async fn remove_node(&self, name: &str, expected: u64) -> Result<Result<(), Stale>, Error> {
-        let name = name.to_owned();
-        self.write(move |t| {
-            let mut table = t.open_table(TABLE)?;
-            if revision(&table, &name)? != Some(expected) {
-                return Ok(Err(Stale));
-            }
-            table.remove(name.as_str())?;
-            Ok(Ok(()))
-        })
-        .await
+        self.remove_record(&NODES, name, expected).await
     }
-}
 
-fn revision(
-    table: &impl ReadableTable<&'static str, &'static [u8]>,
-    name: &str,
-) -> Result<Option<u64>, Error> {
-    let found = table.get(name)?;
-    Ok(found.map(|value| decode(value.value())).transpose()?.map(|record| record.revision))
-}
+    /// How often a node's record was written or removed since the database was opened. A change is
+    /// counted once it is durable, and before whoever made it is told.
+    pub(crate) fn node_changes(&self) -> watch::Receiver<u64> {
+        self.0.node_changes.subscribe()
+    }
 
-fn next_revision(transaction: &WriteTransaction) -> Result<u64, Error> {
-    let mut meta = transaction.open_table(META)?;
-    let next = meta.get(REVISION)?.map_or(0, |last| last.value()) + 1;
-    meta.insert(REVISION, next)?;
-    Ok(next)
-}
-
-fn decode(value: &[u8]) -> Result<NodeRecord, Error> {
-    serde_json::from_slice(value).map_err(Error::Value)
+    /// What has changed since the nodes had these revisions.
+    pub(crate) async fn nodes_changed<T: DeserializeOwned + Send + 'static>(
+        &self,
+        known: BTreeMap<String, u64>,
+    ) -> Result<Changes<T>, Error> {
+        self.records_changed(&NODES, known).await
+    }
 }

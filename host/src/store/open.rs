@@ -12,11 +12,13 @@ use redb::{
 };
 
 use super::disk::{Disk, Watched};
-use super::{Store, nodes, users};
+use super::records::{INTENTS, NODES};
+use super::{Store, durables, nodes, users};
 
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("system.meta");
 const SCHEMA_VERSION: &str = "schema_version";
-/// What this version of the host reads and writes. 3 has data, 2 had users and nodes, 1 users alone.
+/// What this version of the host reads and writes. 1 had users alone, 2 has nodes, 3 data and what
+/// adding nodes needs.
 const SCHEMA: u64 = 3;
 /// How a file's name begins until it is whole.
 const NEW: &str = ".harper.redb.new-";
@@ -181,7 +183,9 @@ fn bring_up_to_date(transaction: WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(META)?.insert(SCHEMA_VERSION, SCHEMA)?;
     transaction.open_table(users::TABLE)?;
     transaction.open_table(nodes::OWN)?;
-    transaction.open_table(nodes::TABLE)?;
+    transaction.open_table(NODES.table)?;
+    transaction.open_table(INTENTS.table)?;
+    transaction.open_table(durables::TABLE)?;
     Ok(transaction.commit()?)
 }
 

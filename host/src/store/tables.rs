@@ -1,33 +1,52 @@
-//! The store as the capability `tables`: so far its one table is `system.hdb_nodes`.
+//! The store as the capability `tables`: so far the operations' own records, in `system`.
 
 use serde_json::Value;
 
-use super::{Error, NodeRecord, Stale, Store};
+use super::records::{INTENTS, NODES, Record, Records, Stale};
+use super::{Error, Store};
 use crate::capabilities::{
     BoxFuture, Page, ROWS_OF_A_PAGE, Row, TableInfo, TableName, Tables, TablesError,
 };
 
 const DATABASE: &str = "system";
-const TABLE: &str = "hdb_nodes";
-const HASH_ATTRIBUTE: &str = "name";
-const ATTRIBUTES: [&str; 3] = [HASH_ATTRIBUTE, "subscriptions", "system_info"];
+
+/// A table of the operations.
+struct Known {
+    name: &'static str,
+    /// The first is the key.
+    attributes: &'static [&'static str],
+    records: &'static Records,
+}
+
+static KNOWN: [Known; 2] = [
+    Known {
+        name: "hdb_nodes",
+        attributes: &["name", "subscriptions", "system_info"],
+        records: &NODES,
+    },
+    Known {
+        name: "hdb_intents",
+        attributes: &["node", "operation", "direction", "boot", "until", "before", "after"],
+        records: &INTENTS,
+    },
+];
 
 type Reply<'a, T> = BoxFuture<'a, Result<T, TablesError>>;
 
 impl Tables for Store {
     fn get(&self, table: TableName, key: String) -> Reply<'_, Option<Row>> {
         Box::pin(async move {
-            is_there(&table)?;
-            Ok(self.node(&key).await?.map(|record| row(key, record)))
+            let known = find(&table)?;
+            Ok(self.record(known.records, &key).await?.map(|record| row(key, record)))
         })
     }
 
     fn list(&self, table: TableName, after: Option<String>) -> Reply<'_, Page> {
         Box::pin(async move {
-            is_there(&table)?;
-            let nodes = self.nodes_after(after, ROWS_OF_A_PAGE + 1).await?;
+            let known = find(&table)?;
+            let found = self.records_after(known.records, after, ROWS_OF_A_PAGE + 1).await?;
             let mut rows: Vec<_> =
-                nodes.into_iter().map(|(key, record)| row(key, record)).collect();
+                found.into_iter().map(|(key, record)| row(key, record)).collect();
             let is_last = rows.len() <= ROWS_OF_A_PAGE;
             rows.truncate(ROWS_OF_A_PAGE);
             let next = rows.last().filter(|_| !is_last).map(|row| row.key.clone());
@@ -43,44 +62,48 @@ impl Tables for Store {
         expected: Option<String>,
     ) -> Reply<'_, String> {
         Box::pin(async move {
-            is_there(&table)?;
-            if record[HASH_ATTRIBUTE] != key {
-                let text = format!("'{HASH_ATTRIBUTE}' of a record must be its key");
+            let known = find(&table)?;
+            let hash_attribute = known.attributes[0];
+            if record[hash_attribute] != key {
+                let text = format!("'{hash_attribute}' of a record must be its key");
                 return Err(TablesError::InvalidRequest(text));
             }
             let expected = expected.map(|text| revision(&text)).transpose()?;
-            Ok(self.put_node(&key, record, expected).await??.to_string())
+            Ok(self.put_record(known.records, &key, record, expected).await??.to_string())
         })
     }
 
     fn delete(&self, table: TableName, key: String, expected: String) -> Reply<'_, ()> {
         Box::pin(async move {
-            is_there(&table)?;
-            Ok(self.remove_node(&key, revision(&expected)?).await??)
+            let known = find(&table)?;
+            Ok(self.remove_record(known.records, &key, revision(&expected)?).await??)
         })
     }
 
+    fn create(&self, _: TableInfo) -> Reply<'_, ()> {
+        let text = "This host cannot make tables yet".into();
+        Box::pin(std::future::ready(Err(TablesError::Unavailable(text))))
+    }
+
     fn describe(&self) -> Reply<'_, Vec<TableInfo>> {
-        let table = TableInfo {
-            name: TableName { database: DATABASE.into(), table: TABLE.into() },
-            hash_attribute: HASH_ATTRIBUTE.into(),
-            attributes: ATTRIBUTES.map(String::from).to_vec(),
+        let info = |known: &Known| TableInfo {
+            name: TableName { database: DATABASE.into(), table: known.name.into() },
+            hash_attribute: known.attributes[0].into(),
+            attributes: known.attributes.iter().map(|&name| name.into()).collect(),
         };
-        Box::pin(std::future::ready(Ok(vec![table])))
+        Box::pin(std::future::ready(Ok(KNOWN.iter().map(info).collect())))
     }
 }
 
-fn is_there(TableName { database, table }: &TableName) -> Result<(), TablesError> {
-    match (&**database, &**table) {
-        (DATABASE, TABLE) => Ok(()),
-        (DATABASE, _) => {
-            Err(TablesError::NotFound(format!("Table '{database}.{table}' does not exist")))
-        }
-        _ => Err(TablesError::NotFound(format!("database '{database}' does not exist"))),
+fn find(TableName { database, table }: &TableName) -> Result<&'static Known, TablesError> {
+    if database != DATABASE {
+        return Err(TablesError::NotFound(format!("database '{database}' does not exist")));
     }
+    let missing = || TablesError::NotFound(format!("Table '{database}.{table}' does not exist"));
+    KNOWN.iter().find(|known| known.name == table).ok_or_else(missing)
 }
 
-fn row(key: String, NodeRecord { revision, record }: NodeRecord) -> Row {
+fn row(key: String, Record { revision, record }: Record) -> Row {
     Row { key, revision: revision.to_string(), record }
 }
 
@@ -104,6 +127,7 @@ impl From<Error> for TablesError {
                 Self::Unavailable("The database cannot be read or written".into())
             }
             Error::Full => Self::Unavailable("The disk is full: nothing can be written".into()),
+            Error::TooMany(_) => Self::Unavailable(error.to_string()),
             Error::Value(_) | Error::Lost => Self::Other("The database did not answer".into()),
         }
     }

@@ -1,6 +1,7 @@
 //! Tests of the file: who may open it, and what stays in it.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::Path,
     time::{Duration, Instant},
@@ -10,7 +11,9 @@ use redb::{Database, TableDefinition};
 use serde_json::json;
 
 use super::open::META;
+use super::records;
 use super::*;
+use crate::capabilities::{TableName, Tables, TablesError};
 
 fn bob() -> User {
     User {
@@ -224,7 +227,7 @@ async fn a_node_is_written_by_whoever_knows_its_last_state() {
     assert_eq!(store.put_node("node2", json!({ "n": 4 }), Some(first)).await.unwrap(), Err(Stale));
     assert_eq!(store.remove_node("node2", first).await.unwrap(), Err(Stale));
     assert_eq!(store.put_node("node3", json!({}), Some(second)).await.unwrap(), Err(Stale));
-    let stored = NodeRecord { revision: second, record: json!({ "n": 3 }) };
+    let stored = Record { revision: second, record: json!({ "n": 3 }) };
     assert_eq!(store.nodes().await.unwrap(), [("node2".to_owned(), stored)]);
     store.remove_node("node2", second).await.unwrap().unwrap();
     assert_eq!(store.remove_node("node2", second).await.unwrap(), Err(Stale));
@@ -277,4 +280,139 @@ async fn a_root_that_cannot_be_used_is_named() {
     let root = tempfile::tempdir().unwrap();
     fs::write(root.path().join("database"), "a file").unwrap();
     assert!(refusal(root.path()).await.contains("database cannot be opened: "));
+}
+
+/// As the second release left it: nodes, and nothing of what adding them needs.
+#[tokio::test]
+async fn records_of_nodes_of_an_earlier_release_are_kept() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("database");
+    fs::create_dir(&folder).unwrap();
+    let database = Database::create(folder.join("harper.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let nodes = TableDefinition::<&str, &[u8]>::new("system.hdb_nodes");
+    let record = json!({ "revision": 7, "record": { "name": "node2" } }).to_string();
+    transaction.open_table(nodes).unwrap().insert("node2", record.as_bytes()).unwrap();
+    let mut meta = transaction.open_table(META).unwrap();
+    meta.insert("schema_version", 2).unwrap();
+    meta.insert("hdb_nodes_revision", 7).unwrap();
+    drop(meta);
+    transaction.commit().unwrap();
+    drop(database);
+    let store = Store::open(root.path()).await.unwrap();
+    let stored = Record { revision: 7, record: json!({ "name": "node2" }) };
+    assert_eq!(store.node("node2").await.unwrap(), Some(stored));
+    assert_eq!(store.put_node("node3", json!({}), None).await.unwrap(), Ok(8));
+    assert!(store.durables().await.unwrap().is_empty());
+    let intents = TableName { database: "system".into(), table: "hdb_intents".into() };
+    assert_eq!(store.get(intents, "node2".into()).await, Ok(None));
+}
+
+// covers: store.intents
+#[tokio::test]
+async fn intents_are_records_of_their_own() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).await.unwrap();
+    let intents = || TableName { database: "system".into(), table: "hdb_intents".into() };
+    let intent = json!({ "node": "node2", "operation": "add_node", "before": null });
+    let put = async |expected: Option<String>| {
+        store.put(intents(), "node2".into(), intent.clone(), expected).await
+    };
+    let revision = put(None).await.unwrap();
+    assert_eq!(put(None).await, Err(TablesError::Conflict), "another is under way");
+    let changed = put(Some(revision.clone())).await.unwrap();
+    let found = store.get(intents(), "node2".into()).await.unwrap().unwrap();
+    assert_eq!((&found.revision, &found.record), (&changed, &intent));
+    assert_eq!(store.node("node2").await.unwrap(), None);
+    assert_eq!(store.list(intents(), None).await.unwrap().rows, [found]);
+    let other = store.put(intents(), "node3".into(), intent.clone(), None).await;
+    assert_eq!(
+        other,
+        Err(TablesError::InvalidRequest("'node' of a record must be its key".into()))
+    );
+    let stale = store.delete(intents(), "node2".into(), revision).await;
+    assert_eq!(stale, Err(TablesError::Conflict));
+    assert_eq!(*store.node_changes().borrow(), 0);
+    drop(store);
+    // What a crash leaves is there afterwards.
+    let store = Store::open(root.path()).await.unwrap();
+    store.delete(intents(), "node2".into(), changed).await.unwrap();
+    assert_eq!(store.list(intents(), None).await.unwrap().rows, []);
+}
+
+#[tokio::test]
+async fn whoever_follows_the_nodes_is_told_what_changed() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).await.unwrap();
+    let changes = store.node_changes();
+    let one = store.put_node("one", json!({ "n": 1 }), None).await.unwrap().unwrap();
+    let two = store.put_node("two", json!("two"), None).await.unwrap().unwrap();
+    store.put_node("two", json!({}), None).await.unwrap().unwrap_err();
+    assert_eq!(*changes.borrow(), 2);
+
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    struct Numbered {
+        n: u32,
+    }
+    let all = store.nodes_changed::<Numbered>(BTreeMap::new()).await.unwrap();
+    let [(first, revision, Ok(record)), (second, other, Err(_))] = &all.written[..] else {
+        panic!("one of two can be read")
+    };
+    assert_eq!((&**first, *revision, record), ("one", one, &Numbered { n: 1 }));
+    assert_eq!((&**second, *other), ("two", two));
+    assert!(all.removed.is_empty());
+
+    store.remove_node("one", one).await.unwrap().unwrap();
+    assert_eq!(*changes.borrow(), 3);
+    let known = BTreeMap::from([("one".to_owned(), one), ("two".to_owned(), two)]);
+    let since = store.nodes_changed::<Numbered>(known).await.unwrap();
+    assert!(since.written.is_empty());
+    assert_eq!(since.removed, ["one"]);
+}
+
+#[tokio::test]
+async fn durables_are_remembered_by_node_and_stream() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).await.unwrap();
+    let durable = |start| Durable { name: "node1-leaf_node2".into(), start };
+    let starts = [
+        Start::Now,
+        Start::Time("2026-01-01T00:00:00Z".into()),
+        Start::After { created: None, sequence: 0 },
+        Start::After { created: Some("2026-01-01T00:00:00.1Z".into()), sequence: 7 },
+    ];
+    let all: Durables =
+        starts.into_iter().enumerate().map(|(n, start)| (n.to_string(), durable(start))).collect();
+    store.remember_durables("node2", all.clone()).await.unwrap();
+    let one = Durables::from([("0".to_owned(), durable(Start::Now))]);
+    store.remember_durables("node3", one.clone()).await.unwrap();
+    drop(store);
+    let store = Store::open(root.path()).await.unwrap();
+    let expected = BTreeMap::from([("node2".to_owned(), all.clone()), ("node3".to_owned(), one)]);
+    assert_eq!(store.durables().await.unwrap(), expected);
+    store.forget_durables("node3", vec!["0".into()]).await.unwrap();
+    store.forget_durables("node2", vec!["1".into(), "2".into(), "9".into()]).await.unwrap();
+    let left: Durables = all.into_iter().filter(|(n, _)| n == "0" || n == "3").collect();
+    assert_eq!(store.durables().await.unwrap(), BTreeMap::from([("node2".to_owned(), left)]));
+}
+
+#[tokio::test]
+async fn records_of_nodes_are_not_kept_without_end() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).await.unwrap();
+    let fill = |t: &WriteTransaction| {
+        let mut table = t.open_table(records::NODES.table)?;
+        for n in 0..9_999 {
+            let record = json!({ "revision": 1, "record": {} }).to_string();
+            table.insert(n.to_string().as_str(), record.as_bytes())?;
+        }
+        Ok(())
+    };
+    store.write(fill).await.unwrap();
+    let last = store.put_node("last", json!({}), None).await.unwrap().unwrap();
+    let over = store.put_node("over", json!({}), None).await;
+    assert!(matches!(over, Err(Error::TooMany(10_000))), "{over:?}");
+    let last = store.put_node("last", json!({ "n": 1 }), Some(last)).await.unwrap().unwrap();
+    store.remove_node("last", last).await.unwrap().unwrap();
+    store.put_node("over", json!({}), None).await.unwrap().unwrap();
 }

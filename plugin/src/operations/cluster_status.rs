@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::ask::{NoAnswer, Question, ask};
 use crate::capabilities::{Capabilities, NodeInfo};
-use crate::nodes::NodeRecord;
+use crate::nodes::{NodeRecord, Subscription};
 use crate::operation::{Error, Operation};
 use crate::{routes, uptime};
 
@@ -36,7 +36,7 @@ pub(crate) async fn handle(host: &impl Capabilities) -> Result<Value, Error> {
     let this = host.info();
     let connections = if this.clustering {
         let records = NodeRecord::all(host).await?;
-        let states = records.iter().map(|record| connection(host, &this, record));
+        let states = records.iter().map(|stored| connection(host, &this, &stored.record));
         // All at the same time: it takes as long as the slowest.
         join_all(states).await.into_iter().collect::<Result<_, _>>()?
     } else {
@@ -57,14 +57,15 @@ async fn connection(
     let question = Question {
         node: &record.name,
         operation: OPERATION.name,
+        more: Map::new(),
         timeout: this.status_timeout,
         largest: LARGEST_ANSWER,
     };
     let asked = host.monotonic();
-    let answer = ask(host, this, &question).await;
+    let answer = ask(host, this, question).await;
     let took = Duration::from_nanos(host.monotonic().saturating_sub(asked));
     let (status, message) = match answer {
-        Ok(message) => ("open", Some(message)),
+        Ok(answer) => ("open", Some(answer.message)),
         Err(NoAnswer::NoResponders) => ("NoResponders", None),
         Err(NoAnswer::Timeout) => ("Timeout", None),
         Err(NoAnswer::NotHere(error)) => return Err(error),
@@ -83,7 +84,10 @@ async fn connection(
             connection.insert("uptime".into(), uptime.into());
         }
     }
-    connection.insert("subscriptions".into(), json!(record.subscriptions));
+    connection.insert(
+        "subscriptions".into(),
+        record.subscriptions.iter().map(Subscription::shown).collect(),
+    );
     Ok(connection.into())
 }
 

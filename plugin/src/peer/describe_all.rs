@@ -2,13 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::capabilities::{Tables, TablesError};
+use crate::capabilities::Tables;
+use crate::operation::Error;
 
 /// A name that JavaScript would take for something else than a key.
 const PROTOTYPE: &str = "__proto__";
 
 pub(super) async fn answer(host: &impl Tables) -> Result<Value, String> {
-    let tables = host.describe().await.map_err(|TablesError::Failed(text)| text)?;
+    let tables = host.describe().await.map_err(|error| Error::from(error).text().to_owned())?;
     let mut databases = Map::new();
     for table in tables {
         let hidden = [&table.database, &table.name].iter().any(|name| *name == PROTOTYPE);

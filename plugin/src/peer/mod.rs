@@ -2,21 +2,45 @@
 //!
 //! A request is another machine's word: whatever it is, there is an answer.
 
+mod add_node;
 mod cluster_status;
 mod describe_all;
+mod record;
+mod remove_node;
+mod update_node;
+mod upsert;
 
 use harper_wire::Limits;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::capabilities::Capabilities;
+use crate::ask::NOT_ENABLED;
+use crate::capabilities::{Capabilities, NodeInfo};
+use crate::nodes::is_node_name;
 
 /// Characters of an operation's name that are repeated to whoever sent it.
 const LONGEST_NAME: usize = 64;
 
+/// A request's object.
+type Request = Map<String, Value>;
+
+/// A node that asks for a change, and who is asked.
+struct Peer<'a, H> {
+    host: &'a H,
+    /// This node.
+    this: &'a NodeInfo,
+    /// Its name.
+    own: &'a str,
+    /// The name of the node that asks: by its own word, since whoever has the cluster's password is
+    /// the cluster.
+    node: &'a str,
+    /// What it asks for.
+    operation: &'a str,
+}
+
 /// Answers a request, in MessagePack as npm `msgpackr` writes it, both ways.
 pub async fn answer(host: &impl Capabilities, request: &[u8]) -> Vec<u8> {
-    let reply = match operation_in(request) {
-        Ok(operation) => perform(host, &operation).await,
+    let reply = match read(request) {
+        Ok((operation, request)) => perform(host, &operation, &request).await,
         Err(message) => Err(message),
     };
     let (status, message) = match reply {
@@ -31,11 +55,21 @@ pub async fn answer(host: &impl Capabilities, request: &[u8]) -> Vec<u8> {
     harper_wire::encode(&harper_wire::Value::from(reply))
 }
 
-/// The error is for whoever asked.
-async fn perform(host: &impl Capabilities, operation: &str) -> Result<Value, String> {
+/// The error is for whoever asked. Who is told one can rely on it that no record was changed.
+async fn perform(
+    host: &impl Capabilities,
+    operation: &str,
+    request: &Request,
+) -> Result<Value, String> {
+    let this = host.info();
     match operation {
-        "cluster_status" => Ok(cluster_status::answer(&host.info())),
+        "cluster_status" => Ok(cluster_status::answer(&this)),
         "describe_all" => describe_all::answer(host).await,
+        "add_node" => add_node::answer(&peer(host, &this, operation, request)?, request).await,
+        "update_node" => {
+            update_node::answer(&peer(host, &this, operation, request)?, request).await
+        }
+        "remove_node" => remove_node::answer(&peer(host, &this, operation, request)?).await,
         other => {
             let name: String = other.chars().take(LONGEST_NAME).collect();
             Err(format!("Operation '{}' not found", name.escape_debug()))
@@ -43,7 +77,27 @@ async fn perform(host: &impl Capabilities, operation: &str) -> Result<Value, Str
     }
 }
 
-fn operation_in(request: &[u8]) -> Result<String, String> {
+/// Who asks for a change.
+fn peer<'a, H: Capabilities>(
+    host: &'a H,
+    this: &'a NodeInfo,
+    operation: &'a str,
+    request: &'a Request,
+) -> Result<Peer<'a, H>, String> {
+    let own = match &this.name {
+        Some(own) if this.clustering => own,
+        _ => return Err(NOT_ENABLED.into()),
+    };
+    let node = request.get("node_name").and_then(Value::as_str);
+    let node = node.filter(|node| is_node_name(node));
+    let node = node.ok_or("'node_name' must be the name of the node that asks")?;
+    if node == own {
+        return Err(format!("'node_name' must not be '{own}', which is this node"));
+    }
+    Ok(Peer { host, this, own, node, operation })
+}
+
+fn read(request: &[u8]) -> Result<(String, Request), String> {
     let request = harper_wire::decode(request, &Limits::default())
         .map_err(|error| format!("The request is not valid: {error}"))?
         .into_json();
@@ -51,10 +105,13 @@ fn operation_in(request: &[u8]) -> Result<String, String> {
         return Err("The request must be an object".into());
     };
     match request.get("operation") {
-        Some(Value::String(operation)) => Ok(operation.clone()),
+        Some(Value::String(operation)) => Ok((operation.clone(), request)),
         _ => Err("The request must include an 'operation' property".into()),
     }
 }
+
+#[cfg(test)]
+mod changes;
 
 #[cfg(test)]
 mod tests {

@@ -9,6 +9,7 @@
 //! | `json.rs` | a value from and to JSON |
 //! | `limits.rs` | what a message may cost before it is refused |
 //! | `error.rs` | why bytes are no message, or one that is refused |
+//! | `names.rs` | what streams, subjects, domains and durables are called |
 //!
 //! Beyond MessagePack there is msgpackr's record extension. `d4 72 <id>` and an array of keys
 //! define a shape in a slot; that many values follow, outside the extension's own framing. From
@@ -31,6 +32,7 @@ mod encode;
 mod error;
 mod json;
 mod limits;
+pub mod names;
 mod value;
 
 pub use decode::decode;

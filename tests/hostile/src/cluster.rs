@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use serde_json::{Value, json};
 
 use crate::bindings::exports::harper::plugin::operations::Error;
-use crate::bindings::harper::plugin::{jetstream, nats, node, tables};
+use crate::bindings::harper::plugin::{jetstream, nats, node, replication, tables};
 
 /// Answers are as they came; an error is the name of its case, with its text.
 pub(crate) async fn handle(name: &str, request: &Value) -> Result<String, Error> {
@@ -23,6 +23,7 @@ pub(crate) async fn handle(name: &str, request: &Value) -> Result<String, Error>
                 "clustering": info.clustering,
                 "ports": [info.ports.clustering, info.ports.operations_api],
                 "uptime": info.uptime,
+                "boot": info.boot,
             })))
         }
         "nats_request" => reply(ask().await.map(|answer| json!(answer))),
@@ -79,6 +80,21 @@ pub(crate) async fn handle(name: &str, request: &Value) -> Result<String, Error>
                 tables.into_iter().map(name).collect::<Value>()
             };
             reply(tables.map(names))
+        }
+        "tables_create" => {
+            let hash_attribute = text("hash_attribute");
+            let attributes = vec![hash_attribute.clone()];
+            let (database, name) = (text("database"), text("table"));
+            let table = tables::Table { database, name, hash_attribute, attributes };
+            reply(tables::create(table).await.map(|()| json!(null)))
+        }
+        "ensure_streams" => {
+            let table = replication::TableName { database: text("database"), name: text("table") };
+            reply(replication::ensure_streams(vec![table]).await.map(|()| json!(null)))
+        }
+        "settle" => {
+            let settled = replication::settle(text("node"), timeout).await;
+            reply(settled.map(|()| json!(null)))
         }
         _ => Err(Error::Invalid("no such misdeed".into())),
     }

@@ -10,7 +10,19 @@ use std::hint::black_box;
 use serde_json::{Value, json};
 
 mod bindings {
-    wit_bindgen::generate!({ path: "../../wit", world: "extension" });
+    wit_bindgen::generate!({
+        path: "../../wit",
+        inline: "
+            package harper:hostile;
+            world hostile {
+                include harper:plugin/extension@0.1.0;
+                // Which only the clustering plugin is granted.
+                import harper:plugin/replication@0.1.0;
+            }
+        ",
+        world: "harper:hostile/hostile",
+        generate_all,
+    });
 }
 
 use bindings::exports::harper::plugin::operations::{Caller, Error, Guest, Operation};
@@ -57,6 +69,9 @@ const NAMES: &[&str] = &[
     "tables_put",
     "tables_delete",
     "tables_describe",
+    "tables_create",
+    "ensure_streams",
+    "settle",
 ];
 
 impl Guest for Hostile {

@@ -5,6 +5,7 @@
 mod config;
 mod jetstream;
 mod nats;
+mod replication;
 mod tables;
 
 use harper_host::{BuildError, ComponentSource, Grants, Limits};
@@ -68,6 +69,7 @@ async fn what_a_node_is_needs_no_grant() {
         "clustering": true,
         "ports": [9932, 9925],
         "uptime": 3000,
+        "boot": 1,
     });
     assert_eq!(node, Ok(expected));
 }

@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
 use harper_host::nats::{Config, Error, Supervisor};
 use harper_tests::nats::{Authority, NatsNode, config};
@@ -68,6 +69,16 @@ async fn a_nats_server_that_is_missing_or_old_is_told() {
     let other = script("other", "hello");
     let error = refused(|config| config.binary = Some(other)).await.to_string();
     assert!(error.contains("does not say its version"), "{error}");
+    // One that says nothing, and one that does not stop to speak.
+    for says in ["while :; do :; done", "while :; do echo y; done"] {
+        let path = folder.path().join("endless");
+        std::fs::write(&path, format!("#!/bin/sh\n{says}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let start = Instant::now();
+        let error = refused(|config| config.binary = Some(path)).await.to_string();
+        assert!(error.contains("say its version"), "{error}");
+        assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+    }
 }
 
 // covers: nats.errors.tls
@@ -92,12 +103,18 @@ async fn a_certificate_that_cannot_be_used_is_named_by_its_key() {
     assert!(error.contains("no certificate in PEM"), "{error}");
 }
 
+// covers: nats.errors.streams
 #[tokio::test]
-async fn a_folder_of_streams_that_cannot_be_one_is_told() {
+async fn a_folder_of_streams_that_cannot_be_one_is_named_by_its_key() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let below = file.path().join("streams");
     let error = refused(|config| config.streams = below.clone()).await.to_string();
+    assert!(error.starts_with("'clustering.leafServer.streams.path': "), "{error}");
     assert!(error.contains(below.to_str().unwrap()), "{error}");
+    let odd = file.path().with_file_name("streams\u{1}");
+    let error = refused(|config| config.streams = odd.clone()).await.to_string();
+    std::fs::remove_dir(&odd).unwrap();
+    assert!(error.starts_with("'clustering.leafServer.streams.path': "), "{error}");
 }
 
 // covers: nats.errors.name-taken

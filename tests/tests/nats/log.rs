@@ -4,8 +4,8 @@ use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex};
 
 use harper_host::config::LogLevel;
-use harper_host::nats::Route;
-use harper_tests::nats::{Authority, NatsNode, PASSWORD, eventually};
+use harper_host::nats::{Route, ServerKind};
+use harper_tests::nats::{Authority, NatsNode, PASSWORD, PATIENCE, eventually};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata, Subscriber, span};
 
@@ -73,4 +73,34 @@ async fn the_servers_log_goes_to_ours_without_passwords() {
     for secret in [PASSWORD, "s3cret/", "s3cret%2F", "s3cret%2f"] {
         assert_eq!(lines.with(secret), [""; 0]);
     }
+}
+
+// covers: nats.routes.loop
+#[tokio::test]
+async fn a_leaf_route_to_a_node_that_is_joined_already_is_told_once() {
+    let lines = Lines::default();
+    let _guard = tracing::subscriber::set_default(lines.clone());
+    let authority = Authority::new().unwrap();
+    let two = NatsNode::start(&authority, "two", |_| {}).await.unwrap();
+    let one = NatsNode::start(&authority, "one", |config| config.hub_routes = vec![two.route()]);
+    let one = one.await.unwrap();
+    let leafnodes = Route { host: "127.0.0.1".into(), port: two.nats.ports().hub_leafnodes };
+    one.nats.set_routes_of(ServerKind::Leaf, vec![leafnodes]).await.unwrap();
+    eventually("several have met it, in both accounts", async || {
+        lines.with("Loop detected for leafnode").len() > 4
+    })
+    .await
+    .unwrap();
+    let is_error = |line: &String| line.starts_with("ERROR");
+    assert!(!lines.with("Loop detected").iter().any(is_error), "no error beside");
+    // Two nodes: the one with the route, and the one that it leads to.
+    let told = lines.with("a leaf route leads to a node that is joined by hub routes already");
+    assert!((1..=2).contains(&told.len()) && told[0].starts_with("WARN"), "{told:#?}");
+    // What is to be done, and it helps: until then the other may be out of reach.
+    one.nats.set_routes_of(ServerKind::Leaf, vec![]).await.unwrap();
+    eventually("the other is reached", async || {
+        one.nats.request("$JS.two-leaf.API.INFO", "".into(), PATIENCE).await.is_ok()
+    })
+    .await
+    .unwrap();
 }

@@ -8,15 +8,8 @@ pub(crate) fn signal(pid: u32, signal: Signal) {
     kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), signal).unwrap();
 }
 
-/// Freezes a process, and waits until it is: all its threads, one after another.
 pub(crate) async fn freeze(pid: u32) {
-    signal(pid, Signal::STOP);
-    let threads = || std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
-    let is_stopped = |folder: std::fs::DirEntry| {
-        let stat = std::fs::read_to_string(folder.path().join("stat")).unwrap();
-        stat.rsplit_once(") ").unwrap().1.starts_with('T')
-    };
-    eventually("all threads are stopped", async || threads().all(is_stopped)).await.unwrap();
+    harper_tests::nats::freeze(pid).await.unwrap();
 }
 
 // covers: nats.restart

@@ -1,9 +1,10 @@
 //! Lists of routes that change while the servers run.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use harper_host::nats::{Route, RoutesError, ServerKind};
-use harper_tests::nats::{Authority, Cluster, NatsNode, PATIENCE, eventually, names, pid};
+use harper_tests::nats::{Authority, Cluster, NatsNode, PATIENCE, eventually, names, pid, program};
 use tokio::time::Instant;
 
 const GLANCE: Duration = Duration::from_millis(300);
@@ -104,4 +105,37 @@ async fn files_of_tls_are_read_anew_when_asked() {
     })
     .await
     .unwrap();
+}
+
+/// A leaf with large streams takes its time to start.
+// covers: routes.apart
+#[tokio::test(flavor = "multi_thread")]
+async fn the_hub_takes_its_list_over_while_the_leaf_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let [script, slow, go] = ["nats-server", "slow", "go"].map(|name| folder.path().join(name));
+    let made = std::process::Command::new("mkfifo").arg(&go).status().unwrap();
+    assert!(made.success());
+    let text = format!(
+        "#!/bin/sh\ncase \"$2\" in *leaf.json) [ -e {slow:?} ] && read line < {go:?} ;; esac\n\
+         exec {:?} \"$@\"\n",
+        program().unwrap()
+    );
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let authority = Authority::new().unwrap();
+    let start = NatsNode::start(&authority, "one", |config| config.binary = Some(script));
+    let node = start.await.unwrap();
+    std::fs::write(&slow, "").unwrap();
+    let nats = node.nats.clone();
+    let leaf_list = vec![route("127.0.0.1", 1)];
+    let leaf = tokio::spawn(async move { nats.set_routes_of(ServerKind::Leaf, leaf_list).await });
+    let is_down = async || !node.nats.state(ServerKind::Leaf).borrow().is_up();
+    eventually("the leaf starts", is_down).await.unwrap();
+    let hub_list = vec![route("127.0.0.1", 2)];
+    node.nats.set_routes_of(ServerKind::Hub, hub_list).await.unwrap();
+    assert_eq!(node.nats.servers(PATIENCE).await.unwrap().hubs[0].cluster_urls, ["127.0.0.1:2"]);
+    assert!(is_down().await && !leaf.is_finished());
+    tokio::task::spawn_blocking(move || std::fs::write(go, "\n")).await.unwrap().unwrap();
+    leaf.await.unwrap().unwrap();
+    node.stop().await;
 }

@@ -30,7 +30,7 @@ async fn status(node: &ClusterNode) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_harper_node_is_asked() {
-    let wanted = Wanted { status_timeout: Duration::from_secs(1) };
+    let wanted = Wanted { status_timeout: Duration::from_secs(1), ..Wanted::default() };
     let cluster = Nodes::with(2, wanted).await.unwrap();
     let [first, second] = &cluster.nodes[..] else { panic!("two nodes") };
     first.remember("harper", json!([])).await.unwrap();

@@ -57,6 +57,18 @@ async fn whatever_is_sent_is_answered_and_the_next_request_too() {
     cluster.stop().await;
 }
 
+/// More than nats-server lets wait for a client by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_requests_at_the_same_time_are_answered() {
+    let cluster = Nodes::of(2).await.unwrap();
+    let [first, second] = &cluster.nodes[..] else { panic!("two nodes") };
+    let answers = join_all((0..4).map(|_| ask(first, second, vec![0xc4; 40 << 20]))).await;
+    for answer in answers {
+        assert_eq!(answer.unwrap()["status"], "error");
+    }
+    cluster.stop().await;
+}
+
 /// Each gets an answer, or a timeout; afterwards all is as before, and meanwhile operations are
 /// performed.
 #[tokio::test(flavor = "multi_thread")]

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use async_nats::Client;
 use futures_util::StreamExt;
-use harper_host::nats::RequestError;
-use harper_tests::nats::eventually;
+use harper_host::ErrorKind;
+use harper_host::nats::{RequestError, ServerKind};
+use harper_tests::nats::{eventually, freeze, pid};
 use harper_tests::nodes::{Nodes, Wanted};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -81,7 +82,8 @@ async fn nodes_that_are_there_are_open() {
 /// Of a node that is there, one that refuses, one that is silent and one that is not there.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_of_the_four_states() {
-    let cluster = Nodes::with(2, Wanted { status_timeout: TIMEOUT }).await.unwrap();
+    let cluster =
+        Nodes::with(2, Wanted { status_timeout: TIMEOUT, ..Wanted::default() }).await.unwrap();
     let [first, second] = &cluster.nodes[..] else { panic!("two nodes") };
     let elsewhere = second.servers.on_hub().await.unwrap();
     let mut tasks = JoinSet::new();
@@ -160,5 +162,41 @@ async fn a_hundred_nodes_take_as_long_as_the_slowest() {
     }
     assert_eq!(reply["connections"].as_array().unwrap().len(), 100);
     assert!(took <= slowest.mul_f64(1.3), "{took:?} against {slowest:?}");
+    cluster.stop().await;
+}
+
+/// A server of the node's own that hangs is not taken for the silence of others.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_here_is_not_said_of_others() {
+    let cluster = Nodes::of(2).await.unwrap();
+    let [first, _] = &cluster.nodes[..] else { panic!("two nodes") };
+    first.remember("node-2", dog()).await.unwrap();
+    let status = async || first.send(json!({ "operation": "cluster_status" })).await;
+    let network = async || first.send(json!({ "operation": "cluster_network" })).await;
+    let is_well = async || {
+        eventually("all is well", async || {
+            status().await.is_ok_and(|reply| of(&reply, "node-2")["status"] == "open")
+        })
+        .await
+        .unwrap();
+    };
+    is_well().await;
+    for server in [ServerKind::Hub, ServerKind::Leaf] {
+        let hung = pid(&first.servers.nats, server).unwrap();
+        freeze(hung).await.unwrap();
+        let started = Instant::now();
+        let (status, network) = tokio::join!(status(), network());
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+        let own = format!("this node's own {server} server ");
+        let error = status.unwrap_err();
+        assert!(error.message.contains(&own) && error.kind == ErrorKind::Failed, "{error:?}");
+        if server == ServerKind::Hub {
+            let error = network.unwrap_err();
+            assert!(error.message.contains(&own), "{error}");
+        } else {
+            assert_eq!(network.unwrap()["nodes"].as_array().unwrap().len(), 2);
+        }
+        is_well().await;
+    }
     cluster.stop().await;
 }

@@ -2,8 +2,8 @@
 //!
 //! # Grammar
 //!
-//! An empty list grants nothing, no kind of grant implies another, and there is no pattern for
-//! everything.
+//! An empty list grants nothing, no kind of grant implies another, and no pattern reaches what is
+//! nobody else's.
 //!
 //! | grant | pattern | covers |
 //! | --- | --- | --- |
@@ -15,15 +15,18 @@
 //! | `nats.servers` | yes or no | who is in the network |
 //! | `jetstream.inspect`, `jetstream.purge` | `node-leaf/stream` | that stream of that domain |
 //! | | `node-leaf/*`, `*/stream`, `*/*` | any stream, of any domain |
-//! | `tables.read`, `tables.write` | `dev.dog` | that table of that database |
+//! | `tables.read`, `tables.write`, `tables.create` | `dev.dog` | that table of that database |
 //! | | `dev.*` | every table of that database |
+//! | | `*.*` | every table of every database but `system` |
 //! | `tables.describe` | yes or no | which tables there are, `system` aside |
+//! | `replication` | yes or no | streams and durable consumers: the clustering plugin alone |
 //!
 //! `log`, `clock` and `node` need none.
 //!
 //! # What nobody else is given
 //!
-//! Some subjects are the cluster's own machinery, and the database `system` is the node's. A plugin
+//! Some subjects are the cluster's own machinery, `replication` too, and the database `system` is the
+//! node's. A plugin
 //! that was added by [`HostBuilder::plugin`](crate::HostBuilder::plugin) is refused when one of its
 //! patterns covers any of them, by a wildcard either: see [`RESERVED_SUBJECTS`].
 
@@ -51,11 +54,17 @@ pub struct Grants {
     pub jetstream: JetStreamGrants,
     /// The node's records.
     pub tables: TableGrants,
+    /// Streams and durable consumers, to match the records of nodes.
+    pub replication: bool,
 }
 
 impl Grants {
     /// Whether anybody may be given these.
     pub(crate) fn check_for_third_party(&self) -> Result<(), ReservedError> {
+        if self.replication {
+            let (pattern, reserved) = ("replication".into(), "the flow between nodes".into());
+            return Err(ReservedError { pattern, reserved });
+        }
         self.nats.check_for_third_party()?;
         self.tables.check_for_third_party()
     }

@@ -18,6 +18,9 @@ pub struct TableGrants {
     pub read: Vec<TablePattern>,
     /// Tables whose records it may write and delete.
     pub write: Vec<TablePattern>,
+    /// Tables that it may make, and whose attributes it may add to. None of `system`, whatever the
+    /// pattern.
+    pub create: Vec<TablePattern>,
     /// Whether it may know which tables there are.
     pub describe: bool,
 }
@@ -31,8 +34,13 @@ impl TableGrants {
         self.write.iter().any(|pattern| pattern.covers(database, table))
     }
 
+    pub(crate) fn may_create(&self, database: &str, table: &str) -> bool {
+        database != SYSTEM_DATABASE && self.create.iter().any(|p| p.covers(database, table))
+    }
+
     pub(super) fn check_for_third_party(&self) -> Result<(), ReservedError> {
-        match self.read.iter().chain(&self.write).find(|p| p.database == SYSTEM_DATABASE) {
+        let mut all = self.read.iter().chain(&self.write).chain(&self.create);
+        match all.find(|p| p.database.as_deref() == Some(SYSTEM_DATABASE)) {
             None => Ok(()),
             Some(pattern) => {
                 let reserved = format!("{SYSTEM_DATABASE}.*");
@@ -45,7 +53,8 @@ impl TableGrants {
 /// Some tables; the module's documentation has the grammar.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TablePattern {
-    database: String,
+    /// None stands for all but `system`.
+    database: Option<String>,
     /// None stands for all.
     table: Option<String>,
 }
@@ -53,9 +62,11 @@ pub struct TablePattern {
 impl TablePattern {
     /// Whether the pattern allows the records of this table to be used.
     pub fn covers(&self, database: &str, table: &str) -> bool {
-        self.database == database
-            && is_name(table)
-            && self.table.as_ref().is_none_or(|granted| granted == table)
+        let is_covered = match &self.database {
+            Some(granted) => granted == database,
+            None => database != SYSTEM_DATABASE && is_name(database),
+        };
+        is_covered && is_name(table) && self.table.as_ref().is_none_or(|granted| granted == table)
     }
 }
 
@@ -64,20 +75,25 @@ impl FromStr for TablePattern {
 
     fn from_str(text: &str) -> Result<Self, GrantError> {
         match text.split_once('.') {
+            Some(("*", "*")) => Ok(Self { database: None, table: None }),
             Some((database, "*")) if is_name(database) => {
-                Ok(Self { database: database.into(), table: None })
+                Ok(Self { database: Some(database.into()), table: None })
             }
             Some((database, table)) if is_name(database) && is_name(table) => {
-                Ok(Self { database: database.into(), table: Some(table.into()) })
+                Ok(Self { database: Some(database.into()), table: Some(table.into()) })
             }
-            _ => Err(GrantError::new(text, "database.table, or database.* for all of its tables")),
+            _ => Err(GrantError::new(
+                text,
+                "database.table, or database.* for all of its tables, or *.*",
+            )),
         }
     }
 }
 
 impl fmt::Display for TablePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.database, self.table.as_deref().unwrap_or("*"))
+        let part = |part: &Option<String>| part.clone().unwrap_or_else(|| "*".into());
+        write!(f, "{}.{}", part(&self.database), part(&self.table))
     }
 }
 
@@ -102,12 +118,14 @@ mod tests {
         assert!(covers("dev.dog", "dev", "dog"));
         assert!(!covers("dev.dog", "dev", "dogs") && !covers("dev.dog", "prod", "dog"));
         assert!(covers("dev.*", "dev", "cat") && !covers("dev.*", "prod", "cat"));
+        assert!(covers("*.*", "prod", "cat") && !covers("*.*", "", "cat"));
+        assert!(!covers("*.*", SYSTEM_DATABASE, "hdb_nodes") && !covers("*.*", "a b", "cat"));
         assert!(!covers("dev.*", "dev", "") && !covers("dev.*", "dev", "a.b"));
     }
 
     #[test]
     fn what_is_no_pattern_is_refused() {
-        for text in ["", "*", "*.*", "*.dog", "dev", "dev.", ".dog", "dev.a.b", "d*.a", "d e.a"] {
+        for text in ["", "*", "*.dog", "dev", "dev.", ".dog", "dev.a.b", "d*.a", "d e.a"] {
             assert!(text.parse::<TablePattern>().is_err(), "{text:?}");
         }
     }
@@ -119,6 +137,15 @@ mod tests {
         assert!(reads.may_read("dev", "dog") && !reads.may_write("dev", "dog"));
         let writes = TableGrants { write: dog(), ..TableGrants::default() };
         assert!(!writes.may_read("dev", "dog") && writes.may_write("dev", "dog"));
+        assert!(!reads.may_create("dev", "dog") && !writes.may_create("dev", "dog"));
         assert!(!reads.describe && !writes.describe);
+    }
+
+    #[test]
+    fn nobody_creates_tables_of_system() {
+        let create = ["system.*", "system.x", "*.*"].map(|text| text.parse().unwrap()).into();
+        let creates = TableGrants { create, ..TableGrants::default() };
+        assert!(creates.may_create("dev", "dog") && !creates.may_read("dev", "dog"));
+        assert!(!creates.may_create(SYSTEM_DATABASE, "x"));
     }
 }

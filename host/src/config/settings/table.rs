@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use super::{number, text, value};
+use crate::node_name;
 
 /// A key of the configuration file.
 #[derive(Debug)]
@@ -78,11 +79,9 @@ impl Setting {
                 (!fits).then(|| format!("must be an integer from 1 to {most}, or null"))
             }
             Kind::NodeName => {
-                let fits = value.is_null() || text(&value).is_some_and(|name| is_node_name(&name));
-                (!fits).then(|| {
-                    "must be a name of up to 128 bytes without whitespace and any of . , * >"
-                        .to_owned()
-                })
+                let is_name = |name: String| node_name::check(&name).is_ok();
+                let fits = value.is_null() || text(&value).is_some_and(is_name);
+                (!fits).then(|| format!("must be a name, or null: {}", node_name::RULE))
             }
             Kind::Name => {
                 let fits = text(&value).is_some_and(|name| is_name(&name));
@@ -104,11 +103,6 @@ impl Setting {
         };
         rule.map(|rule| format!("'{}' {rule}", self.path))
     }
-}
-
-/// A node's name is a token of subjects.
-fn is_node_name(name: &str) -> bool {
-    is_text(name) && !name.contains(['.', ',', '*', '>'])
 }
 
 /// Whether it may be a name in the servers' configuration, and a part of a URL.

@@ -170,10 +170,10 @@ fn all_that_is_wrong_is_told_at_once() {
 #[test]
 fn names_that_would_break_subjects_are_refused() {
     let read = |key: &str, value: Value| Settings::read(&json!({ "clustering": { key: value } }));
-    for name in ["node-1", "Node_2", "ü", "7"] {
-        assert!(read("nodeName", json!(name)).is_ok(), "{name}");
+    for name in [json!("node-1"), json!(7), json!(null)] {
+        assert!(read("nodeName", name.clone()).is_ok(), "{name}");
     }
-    for name in ["", "a.b", "a,b", "a*", ">", "a b", "a\tb", "a\n", &"a".repeat(129)] {
+    for name in ["", "a.b", "a b", "$a", "a-leaf", &"a".repeat(65)] {
         let error = read("nodeName", json!(name)).unwrap_err().to_string();
         assert!(error.contains("'clustering.nodeName' must be a name"), "{error}");
     }

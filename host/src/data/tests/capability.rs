@@ -71,9 +71,9 @@ async fn pages_and_descriptions() {
     assert_eq!(lengths, [1000, 1000, 500]);
     let described = Tables::describe(&node.data).await.unwrap();
     let names: Vec<_> = described.iter().map(|table| table.name.to_string()).collect();
-    assert_eq!(names, ["system.hdb_nodes", "dev.dog"]);
-    assert_eq!(described[1].hash_attribute, "id");
-    assert_eq!(described[1].attributes, ["id", CREATED_TIME, UPDATED_TIME, "name"]);
+    assert_eq!(names, ["system.hdb_nodes", "system.hdb_intents", "dev.dog"]);
+    assert_eq!(described[2].hash_attribute, "id");
+    assert_eq!(described[2].attributes, ["id", CREATED_TIME, UPDATED_TIME, "name"]);
     // What is the store's is still there.
     let nodes = name("system", "hdb_nodes");
     let record = json!({ "name": "node2" });

@@ -8,6 +8,18 @@ fn node2(root: &TempDir) -> Result<ClusterFiles, Error> {
     ClusterFiles::open(Wanted::new(root.path(), "node2"))
 }
 
+/// Of a bundle with these parts.
+fn checksum(bundle: &Value) -> String {
+    let form = bundle["harperClusterBundle"].as_u64().unwrap() as u32;
+    let mut bytes = form.to_be_bytes().to_vec();
+    for part in ["node", "certificate", "privateKey", "certificateAuthority", "password"] {
+        let part = bundle[part].as_str().unwrap_or_default();
+        bytes.extend((part.len() as u64).to_be_bytes());
+        bytes.extend(part.as_bytes());
+    }
+    crate::pem::fingerprint(&bytes).replace(':', "").to_lowercase()
+}
+
 // covers: keys.bundle
 #[test]
 fn a_second_node_gets_all_that_it_needs() {
@@ -93,7 +105,7 @@ fn another_cluster_is_left_by_force_alone() {
     assert_eq!(read(&second, AUTHORITY_KEY), None, "it would sign for the cluster that was left");
 }
 
-// covers: keys.bundle.validated
+// covers: keys.bundle.validated, keys.bundle.damaged
 #[test]
 fn nothing_is_taken_of_a_bundle_that_is_not_good() {
     let (first, other) = (root(), root());
@@ -113,8 +125,23 @@ fn nothing_is_taken_of_a_bundle_that_is_not_good() {
     let changed = |key: &str, value: Value, expected: &str| {
         let mut bundle = whole.clone();
         bundle[key] = value;
+        bundle["checksum"] = checksum(&bundle).into();
         refused(bundle.to_string().as_bytes(), expected);
     };
+    let edited = |key: &str| {
+        let mut bundle = whole.clone();
+        let before = bundle[key].as_str().unwrap().to_owned();
+        bundle[key] = json!(before + " ");
+        refused(bundle.to_string().as_bytes(), "is damaged: its checksum does not fit");
+    };
+    assert_eq!(whole["checksum"], checksum(&whole));
+    for key in ["node", "certificate", "privateKey", "certificateAuthority", "password", "checksum"]
+    {
+        edited(key);
+    }
+    let mut unsigned = whole.clone();
+    unsigned.as_object_mut().unwrap().remove("checksum");
+    refused(unsigned.to_string().as_bytes(), "is no bundle");
     refused(b"", "is no bundle of 'cert issue': line 1, column 0");
     refused(b"[]", "is no bundle");
     refused(b"{}", "is no bundle");
@@ -122,11 +149,13 @@ fn nothing_is_taken_of_a_bundle_that_is_not_good() {
     refused(&[b'['; 100_000], "is no bundle");
     refused(&[b' '; 2 << 20], "the bundle: ");
     let text = whole.to_string();
-    refused(&text.as_bytes()[..text.len() / 2], "is no bundle");
+    for length in [1, text.len() / 2, text.len() - 1] {
+        refused(&text.as_bytes()[..length], "is damaged: it ends too early");
+    }
     changed("harperClusterBundle", json!(2), "it has form 2, and this harper-host knows 1");
     changed("more", json!(1), "is no bundle");
     changed("password", json!(7), "is no bundle");
-    changed("node", json!("a b"), "'a b' is no name for a node");
+    changed("node", json!("a b"), "'clustering.nodeName': 'a b' is no name for a node");
     changed("password", json!(""), "the bundle: the cluster's password is empty");
     changed("password", json!("a\nb"), "control characters");
     changed("certificate", json!("x"), "the bundle's certificate: ");

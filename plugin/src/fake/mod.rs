@@ -1,5 +1,8 @@
 //! A host for unit tests: a configuration, records and other nodes in memory, and a clock that does
-//! not wait.
+//! not wait. For several nodes that talk to each other see [`world`].
+
+pub(crate) mod executor;
+pub(crate) mod world;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -10,8 +13,9 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::capabilities::{
-    Change, Clock, Config, ConfigError, Log, Nats, NatsError, Node, NodeInfo, Page, ServerInfo,
-    Snapshot, SystemInfo, TableInfo, Tables, TablesError,
+    Change, Clock, Config, ConfigError, Extent, JetStream, JetStreamError, Log, Nats, NatsError,
+    Node, NodeInfo, Page, Replication, ReplicationError, Row, ServerInfo, Snapshot, StreamState,
+    SystemInfo, TableInfo, Tables, TablesError,
 };
 use crate::operation::{Error, handle};
 
@@ -36,6 +40,9 @@ pub(crate) struct Fake {
     pub(crate) asked: RefCell<Vec<Asked>>,
     pub(crate) servers: RefCell<Result<Vec<ServerInfo>, NatsError>>,
     pub(crate) servers_asked: RefCell<Vec<Duration>>,
+    /// Messages of the node's own streams, by name.
+    pub(crate) streams: RefCell<BTreeMap<String, u64>>,
+    pub(crate) purges: RefCell<Vec<(String, String, Extent)>>,
 }
 
 impl Default for Fake {
@@ -55,6 +62,8 @@ impl Default for Fake {
             asked: RefCell::default(),
             servers: RefCell::new(Err(NatsError::NotEnabled)),
             servers_asked: RefCell::default(),
+            streams: RefCell::default(),
+            purges: RefCell::default(),
         }
     }
 }
@@ -68,6 +77,7 @@ impl Fake {
             clustering_port: Some(9932),
             operations_api_port: Some(9925),
             uptime: Duration::from_millis(3_601_999),
+            boot: 7,
             system_info: SystemInfo {
                 hdb_version: "1.2.3".into(),
                 node_version: "0.0.0".into(),
@@ -174,7 +184,37 @@ impl Nats for Fake {
     }
 }
 
+impl JetStream for Fake {
+    async fn inspect(&self, _: &str, _: &str, _: Duration) -> Result<StreamState, JetStreamError> {
+        Err(JetStreamError::NotFound)
+    }
+
+    async fn purge(
+        &self,
+        domain: &str,
+        stream: &str,
+        extent: Extent,
+        _: Duration,
+    ) -> Result<u64, JetStreamError> {
+        self.purges.borrow_mut().push((domain.into(), stream.into(), extent));
+        self.streams.borrow().get(stream).copied().ok_or(JetStreamError::NotFound)
+    }
+}
+
+/// Records of other nodes, which nobody changes.
 impl Tables for Fake {
+    async fn get(
+        &self,
+        database: &str,
+        table: &str,
+        key: &str,
+    ) -> Result<Option<Row>, TablesError> {
+        assert_eq!(database, "system");
+        let records = self.records.borrow();
+        let found = records.iter().find(|record| record["name"] == key);
+        Ok(found.filter(|_| table == "hdb_nodes").map(row))
+    }
+
     /// Pages of one.
     async fn list(
         &self,
@@ -186,11 +226,45 @@ impl Tables for Fake {
         let records = self.records.borrow();
         let begin = after.map_or(0, |after| after.parse::<usize>().unwrap() + 1);
         let next = (begin + 1 < records.len()).then(|| begin.to_string());
-        Ok(Page { rows: records.get(begin).cloned().into_iter().collect(), next })
+        Ok(Page { rows: records.get(begin).map(row).into_iter().collect(), next })
+    }
+
+    async fn put(
+        &self,
+        _: &str,
+        _: &str,
+        _: &str,
+        _: &Value,
+        _: Option<&str>,
+    ) -> Result<String, TablesError> {
+        Err(TablesError::Failed("The disk is full".into()))
+    }
+
+    async fn delete(&self, _: &str, _: &str, _: &str, _: &str) -> Result<(), TablesError> {
+        Err(TablesError::Failed("The disk is full".into()))
+    }
+
+    async fn create(&self, _: &TableInfo) -> Result<(), TablesError> {
+        Err(TablesError::Failed("The disk is full".into()))
     }
 
     async fn describe(&self) -> Result<Vec<TableInfo>, TablesError> {
         self.tables.borrow().clone()
+    }
+}
+
+fn row(record: &Value) -> Row {
+    let key = record["name"].as_str().unwrap_or_default().to_owned();
+    Row { key, revision: "1".into(), value: record.clone() }
+}
+
+impl Replication for Fake {
+    async fn ensure_streams(&self, _: &[(&str, &str)]) -> Result<(), ReplicationError> {
+        Ok(())
+    }
+
+    async fn settle(&self, _: &str, _: Duration) -> Result<(), ReplicationError> {
+        Ok(())
     }
 }
 

@@ -1,0 +1,189 @@
+//! The streams' API of the servers, as far as the flow between nodes needs it.
+
+use std::time::Duration;
+
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::Nats;
+use crate::capabilities::JetStreamError as Error;
+
+/// What a stream is made with; a server says more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StreamConfig {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) subjects: Vec<String>,
+    pub(crate) retention: String,
+    pub(crate) storage: String,
+    pub(crate) discard: String,
+    /// Nanoseconds; 0 is unlimited.
+    pub(crate) max_age: i64,
+    /// -1 is unlimited.
+    pub(crate) max_bytes: i64,
+    /// -1 is unlimited.
+    pub(crate) max_msgs: i64,
+    /// Nanoseconds.
+    #[serde(default)]
+    pub(crate) duplicate_window: i64,
+}
+
+/// Where a durable consumer begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Deliver {
+    All,
+    New,
+    FromSequence(u64),
+    FromTime(String),
+}
+
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default)]
+    total: usize,
+    #[serde(default)]
+    streams: Option<Vec<Listed>>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    config: StreamConfig,
+}
+
+impl Nats {
+    /// Whether the streams of a domain can be asked for.
+    pub(crate) async fn probe_domain(&self, domain: &str, patience: Duration) -> Result<(), Error> {
+        let subject = format!("$JS.{domain}.API.INFO");
+        let _: IgnoredAny = self.ask_api(&subject, Vec::new(), patience).await?;
+        Ok(())
+    }
+
+    /// All streams of a domain.
+    pub(crate) async fn streams_of(
+        &self,
+        domain: &str,
+        patience: Duration,
+    ) -> Result<Vec<StreamConfig>, Error> {
+        let subject = format!("$JS.{domain}.API.STREAM.LIST");
+        let mut all = Vec::new();
+        loop {
+            let request = json!({ "offset": all.len() }).to_string();
+            let page: Page = self.ask_api(&subject, request.into(), patience).await?;
+            let streams = page.streams.unwrap_or_default();
+            let is_last = streams.is_empty() || all.len() + streams.len() >= page.total;
+            all.extend(streams.into_iter().map(|listed| listed.config));
+            if is_last {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Makes a stream; one that is there already with this configuration stays as it is.
+    pub(crate) async fn create_stream(
+        &self,
+        domain: &str,
+        config: &StreamConfig,
+        patience: Duration,
+    ) -> Result<(), Error> {
+        self.write_stream("CREATE", domain, config, patience).await
+    }
+
+    /// Gives a stream another configuration.
+    pub(crate) async fn update_stream(
+        &self,
+        domain: &str,
+        config: &StreamConfig,
+        patience: Duration,
+    ) -> Result<(), Error> {
+        self.write_stream("UPDATE", domain, config, patience).await
+    }
+
+    async fn write_stream(
+        &self,
+        what: &str,
+        domain: &str,
+        config: &StreamConfig,
+        patience: Duration,
+    ) -> Result<(), Error> {
+        let subject = format!("$JS.{domain}.API.STREAM.{what}.{}", config.name);
+        let request = serde_json::to_vec(config).map_err(|e| Error::Other(e.to_string()))?;
+        let _: IgnoredAny = self.ask_api(&subject, request, patience).await?;
+        Ok(())
+    }
+
+    /// Deletes a stream with all that it holds; whether there was one.
+    pub(crate) async fn delete_stream(
+        &self,
+        domain: &str,
+        stream: &str,
+        patience: Duration,
+    ) -> Result<bool, Error> {
+        self.delete(&format!("$JS.{domain}.API.STREAM.DELETE.{stream}"), patience).await
+    }
+
+    /// Whether a stream has a durable consumer of this name.
+    pub(crate) async fn has_durable(
+        &self,
+        domain: &str,
+        stream: &str,
+        durable: &str,
+        patience: Duration,
+    ) -> Result<bool, Error> {
+        let subject = format!("$JS.{domain}.API.CONSUMER.INFO.{stream}.{durable}");
+        match self.ask_api::<IgnoredAny>(&subject, Vec::new(), patience).await {
+            Ok(_) => Ok(true),
+            Err(Error::NotFound) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes a durable consumer that is pulled from, with explicit acknowledgement.
+    pub(crate) async fn create_durable(
+        &self,
+        domain: &str,
+        stream: &str,
+        durable: &str,
+        deliver: Deliver,
+        patience: Duration,
+    ) -> Result<(), Error> {
+        let mut config = json!({ "durable_name": durable, "ack_policy": "explicit" });
+        let (policy, option) = match deliver {
+            Deliver::All => ("all", None),
+            Deliver::New => ("new", None),
+            Deliver::FromSequence(from) => {
+                ("by_start_sequence", Some(("opt_start_seq", Value::from(from))))
+            }
+            Deliver::FromTime(from) => {
+                ("by_start_time", Some(("opt_start_time", Value::from(from))))
+            }
+        };
+        config["deliver_policy"] = policy.into();
+        if let Some((key, value)) = option {
+            config[key] = value;
+        }
+        let request = json!({ "stream_name": stream, "config": config }).to_string();
+        let subject = format!("$JS.{domain}.API.CONSUMER.DURABLE.CREATE.{stream}.{durable}");
+        let _: IgnoredAny = self.ask_api(&subject, request.into(), patience).await?;
+        Ok(())
+    }
+
+    /// Deletes a durable consumer; whether there was one.
+    pub(crate) async fn delete_durable(
+        &self,
+        domain: &str,
+        stream: &str,
+        durable: &str,
+        patience: Duration,
+    ) -> Result<bool, Error> {
+        self.delete(&format!("$JS.{domain}.API.CONSUMER.DELETE.{stream}.{durable}"), patience).await
+    }
+
+    async fn delete(&self, subject: &str, patience: Duration) -> Result<bool, Error> {
+        match self.ask_api::<IgnoredAny>(subject, Vec::new(), patience).await {
+            Ok(_) => Ok(true),
+            Err(Error::NotFound) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Tables of records that the operations write: key to a record as JSON, with a revision for
+//! compare-and-set.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use redb::{AccessGuard, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::open::META;
+use super::{Error, Store};
+
+/// Such a table.
+pub(super) struct Records {
+    pub(super) table: TableDefinition<'static, &'static str, &'static [u8]>,
+    /// Where the last revision that was given to one of its records stands. It only grows, so that a
+    /// record which was removed and made anew is not taken for the one that was read before.
+    last_revision: &'static str,
+    /// Whether [`Store::node_changes`] counts its changes.
+    are_nodes: bool,
+}
+
+/// Records that such a table may have: each is made for another node, which may be one that sends
+/// requests under as many names as it likes.
+const MOST: u64 = 10_000;
+
+/// Key the node's name.
+pub(super) static NODES: Records = Records {
+    table: TableDefinition::new("system.hdb_nodes"),
+    last_revision: "hdb_nodes_revision",
+    are_nodes: true,
+};
+
+/// Key the name of the node with which an operation is under way.
+pub(super) static INTENTS: Records = Records {
+    table: TableDefinition::new("system.hdb_intents"),
+    last_revision: "hdb_intents_revision",
+    are_nodes: false,
+};
+
+/// A record, as it is stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record<T = Value> {
+    /// Names one state of the record; another write gives another.
+    pub revision: u64,
+    /// What the operations wrote.
+    pub record: T,
+}
+
+/// The record is not, or no longer, in the state that was expected; nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the record was changed meanwhile")]
+pub struct Stale;
+
+/// The part of a record that is read to see whether the rest has to be.
+#[derive(Deserialize)]
+struct Revision {
+    revision: u64,
+}
+
+/// What has changed among records since they were read.
+pub(crate) struct Changes<T> {
+    /// Those that are there, and were not in this state; an error for one that is no `T`.
+    pub(crate) written: Vec<(String, u64, Result<T, serde_json::Error>)>,
+    /// Keys of those that are gone.
+    pub(crate) removed: Vec<String>,
+}
+
+impl Store {
+    pub(super) async fn record(
+        &self,
+        of: &'static Records,
+        key: &str,
+    ) -> Result<Option<Record>, Error> {
+        let key = key.to_owned();
+        self.read(move |t| {
+            let found = t.open_table(of.table)?.get(key.as_str())?;
+            found.map(|value| decode(value.value())).transpose()
+        })
+        .await
+    }
+
+    /// The first so many of the records whose keys come after `after`, in the order of their keys.
+    pub(super) async fn records_after(
+        &self,
+        of: &'static Records,
+        after: Option<String>,
+        most: usize,
+    ) -> Result<Vec<(String, Record)>, Error> {
+        self.read(move |t| {
+            let from = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            let table = t.open_table(of.table)?;
+            let records = table.range::<&str>((from, Bound::Unbounded))?.take(most);
+            let record = |entry: Result<(AccessGuard<'_, &str>, AccessGuard<'_, &[u8]>), _>| {
+                let (key, value) = entry?;
+                Ok((key.value().to_owned(), decode(value.value())?))
+            };
+            records.map(record).collect()
+        })
+        .await
+    }
+
+    /// What differs from the revisions that are known, by key.
+    pub(super) async fn records_changed<T: DeserializeOwned + Send + 'static>(
+        &self,
+        of: &'static Records,
+        mut known: BTreeMap<String, u64>,
+    ) -> Result<Changes<T>, Error> {
+        self.read(move |t| {
+            let mut written = Vec::new();
+            for entry in t.open_table(of.table)?.iter()? {
+                let (key, value) = entry?;
+                let (key, value) = (key.value(), value.value());
+                let Revision { revision } = serde_json::from_slice(value).map_err(Error::Value)?;
+                if known.remove(key) == Some(revision) {
+                    continue;
+                }
+                let record = serde_json::from_slice::<Record<T>>(value).map(|found| found.record);
+                written.push((key.to_owned(), revision, record));
+            }
+            Ok(Changes { written, removed: known.into_keys().collect() })
+        })
+        .await
+    }
+
+    /// Writes a record if the stored one has the revision `expected`, or if there is none and none is
+    /// expected. Returns the new revision; it is durable then.
+    pub(super) async fn put_record(
+        &self,
+        of: &'static Records,
+        key: &str,
+        record: Value,
+        expected: Option<u64>,
+    ) -> Result<Result<u64, Stale>, Error> {
+        let key = key.to_owned();
+        let write = move |t: &WriteTransaction| {
+            let mut table = t.open_table(of.table)?;
+            if revision(&table, &key)? != expected {
+                return Ok(Err(Stale));
+            }
+            if expected.is_none() && table.len()? >= MOST {
+                return Err(Error::TooMany(MOST));
+            }
+            let revision = of.next_revision(t)?;
+            let value = serde_json::to_vec(&Record { revision, record }).map_err(Error::Value)?;
+            table.insert(key.as_str(), value.as_slice())?;
+            Ok(Ok(revision))
+        };
+        self.write_and_tell(of, write).await
+    }
+
+    /// Removes a record if it has the revision `expected`.
+    pub(super) async fn remove_record(
+        &self,
+        of: &'static Records,
+        key: &str,
+        expected: u64,
+    ) -> Result<Result<(), Stale>, Error> {
+        let key = key.to_owned();
+        let write = move |t: &WriteTransaction| {
+            let mut table = t.open_table(of.table)?;
+            if revision(&table, &key)? != Some(expected) {
+                return Ok(Err(Stale));
+            }
+            table.remove(key.as_str())?;
+            Ok(Ok(()))
+        };
+        self.write_and_tell(of, write).await
+    }
+
+    /// Whoever follows the records of nodes is told of a change even if nobody waits for its end.
+    async fn write_and_tell<T: Send + 'static>(
+        &self,
+        of: &'static Records,
+        write: impl FnOnce(&WriteTransaction) -> Result<Result<T, Stale>, Error> + Send + 'static,
+    ) -> Result<Result<T, Stale>, Error> {
+        let store = self.0.clone();
+        let tell = move |written: &Result<T, Stale>| {
+            if of.are_nodes && written.is_ok() {
+                store.node_changes.send_modify(|changes| *changes += 1);
+            }
+        };
+        self.write_then(write, tell).await
+    }
+}
+
+impl Records {
+    fn next_revision(&self, transaction: &WriteTransaction) -> Result<u64, Error> {
+        let mut meta = transaction.open_table(META)?;
+        let next = meta.get(self.last_revision)?.map_or(0, |last| last.value()) + 1;
+        meta.insert(self.last_revision, next)?;
+        Ok(next)
+    }
+}
+
+fn revision(
+    table: &impl ReadableTable<&'static str, &'static [u8]>,
+    key: &str,
+) -> Result<Option<u64>, Error> {
+    let found = table.get(key)?;
+    let read = |value: AccessGuard<'_, &[u8]>| serde_json::from_slice::<Revision>(value.value());
+    let found = found.map(read).transpose().map_err(Error::Value)?;
+    Ok(found.map(|found| found.revision))
+}
+
+fn decode(value: &[u8]) -> Result<Record, Error> {
+    serde_json::from_slice(value).map_err(Error::Value)
+}

@@ -1,0 +1,42 @@
+//! `set_node_replication`: as `update_node`, and adds a node that is not known yet. The database
+//! need not be named.
+
+use serde_json::{Value, json};
+
+use crate::capabilities::Capabilities;
+use crate::manifest::change::{self, Rule};
+use crate::operation::{Error, Operation, Request};
+use crate::subscriptions::{self, Form};
+
+pub(crate) const OPERATION: Operation = Operation {
+    name: "set_node_replication",
+    super_user: true,
+    changes: true,
+    warning: None,
+    help: "Set which tables are shared with another instance, registered or not",
+    schema: || {
+        json!({
+            "type": "object",
+            "required": ["operation", "node_name", "subscriptions"],
+            "properties": {
+                "operation": { "const": OPERATION.name },
+                "node_name": subscriptions::node_name_schema(),
+                "subscriptions": subscriptions::schema(Some(DEFAULT)),
+            },
+            "examples": [{
+                "operation": OPERATION.name,
+                "node_name": "node1",
+                "subscriptions": [{ "table": "dog", "subscribe": true, "publish": true }],
+            }],
+        })
+    },
+};
+
+/// The database of a table that names none.
+const DEFAULT: &str = "data";
+
+pub(crate) async fn handle(host: &impl Capabilities, request: &Request) -> Result<Value, Error> {
+    let form = Form { default_schema: Some(DEFAULT), must_flow: false };
+    let (node, plan) = change::handle(host, request, OPERATION.name, form, Rule::Either).await?;
+    Ok(change::reply(&plan, format!("Successfully updated '{node}'"), "updated"))
+}
