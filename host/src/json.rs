@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Ends of names whose values are nobody's business.
 const SECRET: [&str; 6] = ["password", "passwd", "passphrase", "secret", "token", "apikey"];
@@ -135,16 +135,32 @@ impl<'de> Visitor<'de> for Checked {
 
 /// Roughly the bytes that a value takes in memory.
 pub(crate) fn size(value: &Value) -> usize {
-    const EACH: usize = size_of::<Value>();
-    EACH + match value {
+    size_of::<Value>() + behind(value)
+}
+
+/// The same of an object.
+pub(crate) fn size_of_fields(fields: &Map<String, Value>) -> usize {
+    // Its hash, and its place in the table of hashes.
+    const EACH: usize = size_of::<(String, Value)>() + 32;
+    let behind_each = |(name, value): (&String, &Value)| name.len() + behind(value);
+    size_of::<Value>() + room(fields.len()) * EACH + fields.iter().map(behind_each).sum::<usize>()
+}
+
+/// What a value takes beside itself.
+fn behind(value: &Value) -> usize {
+    match value {
         Value::String(text) => text.len(),
-        Value::Array(items) => items.iter().map(size).sum(),
-        Value::Object(fields) => {
-            let field = |(name, value): (&String, &Value)| EACH + name.len() + size(value);
-            fields.iter().map(field).sum()
+        Value::Array(items) => {
+            room(items.len()) * size_of::<Value>() + items.iter().map(behind).sum::<usize>()
         }
+        Value::Object(fields) => size_of_fields(fields) - size_of::<Value>(),
         _ => 0,
     }
+}
+
+/// For how many there is room where there are so many: the first one makes room for four.
+fn room(items: usize) -> usize {
+    if items == 0 { 0 } else { items.max(4) }
 }
 
 #[cfg(test)]

@@ -13,11 +13,12 @@ use super::{Data, Expected, Row as DataRow, Write, open_rows, write};
 use crate::capabilities::{
     BoxFuture, Page, ROWS_OF_A_PAGE, Row, TableInfo, TableName, Tables, TablesError,
 };
+use crate::json;
 
 const SYSTEM: &str = "system";
 /// Whoever changes records here is no user.
 const WHO: &str = "";
-/// Bytes of rows after which a page ends, though it has fewer than it may.
+/// Bytes of memory that rows take after which a page ends, though it has fewer than it may.
 const BYTES_OF_A_PAGE: usize = 4 << 20;
 
 type Reply<'a, T> = BoxFuture<'a, Result<T, TablesError>>;
@@ -61,9 +62,9 @@ impl Tables for Data {
                         page.next = page.rows.last().map(|last: &Row| last.key.clone());
                         break;
                     }
-                    bytes += value.value().len();
                     let key = Key::from_bytes(key.value()).ok_or_else(row::damaged)?;
                     let (version, row) = row::decode(value.value())?;
+                    bytes += json::size_of_fields(&row);
                     page.rows.push(shown(write_key(&key), &version, row));
                 }
                 Ok::<_, Error>(page)

@@ -14,8 +14,13 @@ pub struct DataLimits {
     pub tables: usize,
     /// Attributes of a table.
     pub attributes: usize,
+    /// Attributes of all tables: memory holds them, and a description of all tables does.
+    pub all_attributes: usize,
     /// Bytes of a row, as MessagePack.
     pub row_bytes: usize,
+    /// Values of a row, those within others too: one may be a single byte there, and takes some
+    /// hundred of memory when it is read.
+    pub row_values: usize,
     /// Objects and arrays of a row within each other, the row itself among them.
     pub depth: usize,
     /// Rows, or keys, of one request.
@@ -37,7 +42,9 @@ impl Default for DataLimits {
             databases: 256,
             tables: 1000,
             attributes: 1000,
+            all_attributes: 100_000,
             row_bytes: 1 << 20,
+            row_values: 100_000,
             depth: 64,
             rows: 100_000,
             transaction_bytes: 60 << 20,

@@ -11,7 +11,7 @@ use super::key::Key;
 use super::layout;
 use super::row::{self, CREATED, UPDATED};
 use super::transaction::{Transaction, by_key};
-use super::version::Version;
+use super::version::{self, Version};
 use super::write::{checked, tombstone};
 use super::{Row, TableName};
 
@@ -26,6 +26,10 @@ pub struct Foreign {
     pub row: Option<Row>,
 }
 
+/// The latest timestamp that all nodes can tell from the next one, in the year 2255. Of a later one
+/// ours would follow, and could not go on increasing.
+const LATEST: u64 = 1 << 53;
+
 /// Applies what is newer, and returns how many rows were. None of it goes into the change log, or
 /// two nodes would send it to each other for ever.
 pub(super) fn merge(
@@ -37,6 +41,10 @@ pub(super) fn merge(
     let attributes = table.attributes.len();
     let mut ready = Vec::with_capacity(rows.len());
     for (index, Foreign { key, version, row }) in rows.into_iter().enumerate() {
+        if version.timestamp > LATEST {
+            let text = format!("'records[{index}]' has a timestamp that is beyond 2^53");
+            return Err(Error::Limit(text));
+        }
         let row = match row {
             None => None,
             Some(mut row) => {
@@ -45,7 +53,7 @@ pub(super) fn merge(
                 for time in [CREATED, UPDATED] {
                     row.entry(time).or_insert_with(|| version.milliseconds().into());
                 }
-                Some(checked(t, &mut table, &row, &version)?)
+                Some(checked(t, &mut table, &row, &version)?.bytes)
             }
         };
         ready.push((key, version, row));
@@ -81,7 +89,7 @@ pub(super) fn merge(
     }
     drop((rows, tombstones));
     if applied > 0 {
-        t.touch(&table);
+        t.touch(&table, version::now() / 1000);
     }
     if table.attributes.len() > attributes {
         t.replace_table(table)?;

@@ -13,6 +13,7 @@
 //! | `expiry.rs` | tombstones that go in the end |
 //! | `changes.rs` | the change log |
 //! | `search.rs` | rows in chunks, from one snapshot |
+//! | `lookup.rs` | rows of many keys in chunks |
 //! | `capability.rs` | all of it as plugins see it |
 //!
 //! One request is one transaction, with one version: it is done wholly or not at all, and durable
@@ -46,6 +47,7 @@ mod expiry;
 mod key;
 mod layout;
 mod limits;
+mod lookup;
 mod merge;
 mod names;
 mod row;
@@ -62,8 +64,9 @@ mod tests;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::Stream;
 use redb::{ReadTransaction, ReadableTableMetadata, TableError};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::capabilities::TableName;
@@ -360,6 +363,25 @@ impl Data {
             .await
     }
 
+    /// The rows of these keys that are there, in the order of the keys, and in chunks of which each
+    /// is from a snapshot of its own: memory holds one at a time. A chunk may be empty. What takes
+    /// more than one is a search among the others.
+    ///
+    /// # Errors
+    /// There is no such table, there are too many keys, too many searches go on; or, of a chunk, the file cannot be read or
+    /// the table was dropped meanwhile.
+    pub fn look_up(
+        &self,
+        name: &TableName,
+        keys: Vec<Key>,
+    ) -> Result<impl Stream<Item = Result<Vec<Row>, Error>> + Send + use<>, Error> {
+        let table = self.known(name)?;
+        row::check_number(keys.len(), "ids", &self.0.limits)?;
+        let is_long = keys.len() > search::ROWS;
+        let permit = is_long.then(|| self.search_permit()).transpose()?;
+        Ok(lookup::start(self.0.store.clone(), table, keys, permit))
+    }
+
     /// Searches rows. What it finds comes in chunks from one snapshot, and memory holds two of them
     /// at the most; within ten minutes, or it fails.
     ///
@@ -370,9 +392,13 @@ impl Data {
         if !table.knows(&search.attribute) {
             return Err(Error::NoAttribute(name.clone(), error::shown(&search.attribute)));
         }
-        let permit = self.0.searches.clone().try_acquire_owned().map_err(|_| Error::Busy)?;
+        let permit = self.search_permit()?;
         let snapshot = self.0.store.snapshot().await?;
         Ok(search::start(snapshot, table, search, permit))
+    }
+
+    fn search_permit(&self) -> Result<OwnedSemaphorePermit, Error> {
+        self.0.searches.clone().try_acquire_owned().map_err(|_| Error::Busy)
     }
 
     /// What was changed here after the sequence `after`, at most so many changes.

@@ -85,7 +85,10 @@ fn check_any(name: &str) -> Result<(), NameError> {
 
 fn is_plain(c: char) -> bool {
     let is_invisible = matches!(c,
-        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}');
     let means_something = matches!(c, '.' | '*' | '>' | '/' | '\\' | '\'' | '"' | '`');
     !(is_invisible || means_something || c.is_whitespace() || c.is_control())
 }
@@ -126,6 +129,11 @@ mod tests {
             "a`b",
             "\u{202e}x",
             "x\u{200b}",
+            "x\u{61c}",
+            "x\u{180e}",
+            "x\u{3164}",
+            "x\u{fe0f}",
+            "x\u{e0041}",
             "..",
         ];
         for name in bad {

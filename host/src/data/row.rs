@@ -44,8 +44,13 @@ pub(super) fn check(
                 key
             }
             None => return Err(Error::NoKey { place: key_of(&place, table) }),
-            Some(value) => Key::try_from(value)
-                .map_err(|problem| Error::Key { place: key_of(&place, table), problem })?,
+            Some(value) => {
+                let key = Key::try_from(value)
+                    .map_err(|problem| Error::Key { place: key_of(&place, table), problem })?;
+                // 1.0 and -0 are written as other requests name them: 1 and 0.
+                row.insert(table.primary_key.clone(), key.clone().into());
+                key
+            }
         };
         check_row(&row, &place, limits)?;
         Ok(Checked { key, row })

@@ -20,15 +20,18 @@ use super::key::Key;
 use super::layout;
 use super::row;
 use super::transaction::by_key;
+use crate::json;
 
 /// How long a search may take, its reader included: while it lasts, nothing that it reads is
 /// overwritten, and the file grows.
 const LONGEST: Duration = Duration::from_secs(600);
-/// What a chunk holds at the most: rows, and bytes (one row more at the most).
-const ROWS: usize = 256;
-const BYTES: usize = 256 << 10;
-/// Rows that are looked at before the runtime's thread for it is given back.
+/// What a chunk holds at the most: rows, and bytes of memory (one row more at the most).
+pub(super) const ROWS: usize = 256;
+pub(super) const BYTES: usize = 1 << 20;
+/// Rows, and their bytes in the file, that are looked at before the runtime's thread for it is given
+/// back: whoever has gone away does not keep it.
 const LOOKED_AT: usize = 10_000;
+const LOOKED_AT_BYTES: usize = 4 << 20;
 
 /// Which rows to find. They come in the order of their keys.
 #[derive(Debug, Clone, PartialEq)]
@@ -212,23 +215,25 @@ async fn run(
                 return;
             }
         };
-        cursor = back;
         let (chunk, is_last) = match read {
             Ok(Chunk { rows, is_last }) => (Ok(rows), is_last),
             Err(error) => (Err(error), true),
         };
+        // The snapshot of what was read need not wait for the reader.
+        let back = if is_last { None } else { Some(back) };
         let is_error = chunk.is_err();
         let is_empty = chunk.as_ref().is_ok_and(Vec::is_empty);
         if !is_empty && !matches!(timeout_at(deadline, chunks.send(chunk)).await, Ok(Ok(()))) {
             return;
         }
-        if is_last {
-            // The snapshot need not wait for the reader.
-            drop(cursor);
-            if !is_error {
-                let _ = timeout_at(deadline, chunks.send(Ok(Vec::new()))).await;
+        match back {
+            Some(back) => cursor = back,
+            None => {
+                if !is_error {
+                    let _ = timeout_at(deadline, chunks.send(Ok(Vec::new()))).await;
+                }
+                return;
             }
-            return;
         }
         if Instant::now() >= deadline {
             return;
@@ -257,7 +262,7 @@ impl Cursor {
         };
         let range = (as_slice(&self.range.0), as_slice(&self.range.1));
         let mut entries = table.range::<&[u8]>(range)?;
-        let (mut bytes, mut looked_at) = (0, 0);
+        let (mut bytes, mut looked_at, mut looked_at_bytes) = (0, 0, 0);
         let mut last = None;
         type Entry<'a> = (AccessGuard<'a, &'static [u8]>, AccessGuard<'a, &'static [u8]>);
         loop {
@@ -266,16 +271,20 @@ impl Cursor {
             let (key, value): Entry<'_> = next?;
             let (_, row) = row::decode(value.value())?;
             looked_at += 1;
+            looked_at_bytes += value.value().len();
             if self.matches.is_met(row.get(&self.attribute)) {
                 if self.skip > 0 {
                     self.skip -= 1;
                 } else {
-                    bytes += value.value().len();
+                    bytes += json::size_of_fields(&row);
                     chunk.rows.push(row);
                     self.left -= 1;
                 }
             }
-            let is_full = chunk.rows.len() >= ROWS || bytes >= BYTES || looked_at >= LOOKED_AT;
+            let is_full = chunk.rows.len() >= ROWS
+                || bytes >= BYTES
+                || looked_at >= LOOKED_AT
+                || looked_at_bytes >= LOOKED_AT_BYTES;
             if self.left == 0 {
                 return Ok(chunk);
             }

@@ -111,10 +111,10 @@ impl<'t> Transaction<'t> {
         self.is_changed = true;
     }
 
-    /// Notes that rows of a table were changed.
-    pub fn touch(&mut self, table: &Table) {
+    /// Notes that rows of a table were changed, at a time in milliseconds.
+    pub fn touch(&mut self, table: &Table, when: u64) {
         self.is_changed = true;
-        self.updated.insert(table.id, version::now() / 1000);
+        self.updated.insert(table.id, when);
     }
 
     pub fn create_database(&mut self, name: &str) -> Result<(), Error> {
@@ -227,6 +227,13 @@ impl<'t> Transaction<'t> {
         let most = self.limits.attributes;
         if table.attributes.len() > most {
             let text = format!("Table '{}' may have at most {most} attributes", table.name);
+            return Err(Error::Limit(text));
+        }
+        let of_others = self.catalog.tables.values().filter(|other| other.id != table.id);
+        let others: usize = of_others.map(|other| other.attributes.len()).sum();
+        let most = self.limits.all_attributes;
+        if others + table.attributes.len() > most {
+            let text = format!("The tables of a node may have at most {most} attributes in all");
             return Err(Error::Limit(text));
         }
         Ok(())

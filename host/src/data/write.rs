@@ -1,6 +1,7 @@
 //! Writing and deleting rows, in a group's transaction.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use redb::ReadableTable;
@@ -22,28 +23,15 @@ use crate::capabilities::TableName;
 struct Plan {
     /// Each key once.
     rows: Vec<(Key, Vec<u8>)>,
-    places: HashMap<Key, usize>,
     bytes: usize,
     values: usize,
 }
 
 impl Plan {
-    fn add(
-        &mut self,
-        key: Key,
-        row: &Row,
-        bytes: Vec<u8>,
-        t: &Transaction<'_>,
-    ) -> Result<(), Error> {
-        let place = *self.places.entry(key.clone()).or_insert(self.rows.len());
-        self.bytes += bytes.len();
-        self.values += row::count(row);
-        if place < self.rows.len() {
-            self.bytes -= self.rows[place].1.len();
-            self.rows[place].1 = bytes;
-        } else {
-            self.rows.push((key, bytes));
-        }
+    fn add(&mut self, key: Key, ready: Ready, t: &Transaction<'_>) -> Result<(), Error> {
+        self.bytes += ready.bytes.len();
+        self.values += ready.values;
+        self.rows.push((key, ready.bytes));
         let (bytes, values) = (t.limits.transaction_bytes, t.limits.transaction_values);
         if self.bytes > bytes {
             return Err(Error::TooLarge(format!("{bytes} bytes")));
@@ -52,6 +40,39 @@ impl Plan {
             return Err(Error::TooLarge(format!("{values} values")));
         }
         Ok(())
+    }
+}
+
+/// Rows of which no two have the same key.
+struct Distinct {
+    rows: Vec<Checked>,
+    /// Of each row of the request its place in `rows`; none of one that is skipped.
+    places: Vec<(Key, Option<usize>)>,
+}
+
+impl Distinct {
+    /// A row that is named again and again costs no more than one: what was stored of it is read,
+    /// and written, once.
+    fn of(how: Write, rows: Vec<Checked>) -> Distinct {
+        let mut known = HashMap::new();
+        let (mut distinct, mut places) = (Vec::<Checked>::new(), Vec::with_capacity(rows.len()));
+        for Checked { key, row } in rows {
+            let place = match known.entry(key.clone()) {
+                Entry::Vacant(entry) => {
+                    let place = *entry.insert(distinct.len());
+                    distinct.push(Checked { key: key.clone(), row });
+                    Some(place)
+                }
+                Entry::Occupied(_) if how == Write::Insert => None,
+                Entry::Occupied(entry) => {
+                    let place = *entry.get();
+                    distinct[place].row.extend(row);
+                    Some(place)
+                }
+            };
+            places.push((key, place));
+        }
+        Distinct { rows: distinct, places }
     }
 }
 
@@ -78,29 +99,32 @@ pub(super) fn write(
     let name = layout::rows(table.id);
     let stored = t.redb.open_table(by_key(&name))?;
     let mut plan = Plan::default();
-    let mut written = Written::default();
+    let Distinct { rows, places } = Distinct::of(how, rows);
+    let mut are_written = Vec::with_capacity(rows.len());
     for Checked { key, row } in rows {
-        let before = match plan.places.get(&key) {
-            Some(place) => Some(row::decode(&plan.rows[*place].1)?.1),
-            None => match stored.get(key.to_bytes().as_slice())? {
-                Some(found) => Some(row::decode(found.value())?.1),
-                None => None,
-            },
-        };
+        let before = stored.get(key.to_bytes().as_slice())?;
         let row = match (how, before) {
+            // It is not read: it may be large.
             (Write::Insert, Some(_)) | (Write::Update, None) => {
-                written.skipped.push(key);
+                are_written.push(false);
                 continue;
             }
             (_, None) => stamped(row, None, &version),
-            (_, Some(before)) => merged(before, row, &version),
+            (_, Some(before)) => merged(row::decode(before.value())?.1, row, &version),
         };
-        let bytes = checked(t, &mut table, &row, &version)?;
-        plan.add(key.clone(), &row, bytes, t)?;
-        written.written.push(key);
+        let ready = checked(t, &mut table, &row, &version)?;
+        plan.add(key, ready, t)?;
+        are_written.push(true);
     }
     drop(stored);
     apply(t, table, attributes, plan, version, who)?;
+    let mut written = Written::default();
+    for (key, place) in places {
+        match place {
+            Some(place) if are_written[place] => written.written.push(key),
+            _ => written.skipped.push(key),
+        }
+    }
     Ok(written)
 }
 
@@ -131,9 +155,9 @@ pub(super) fn put(
         _ => return Err(Error::Conflict),
     };
     let row = stamped(row, created, &version);
-    let bytes = checked(t, &mut table, &row, &version)?;
+    let ready = checked(t, &mut table, &row, &version)?;
     let mut plan = Plan::default();
-    plan.add(key, &row, bytes, t)?;
+    plan.add(key, ready, t)?;
     apply(t, table, attributes, plan, version.clone(), who)?;
     Ok(version)
 }
@@ -153,13 +177,23 @@ fn merged(mut before: Row, row: Row, version: &Version) -> Row {
     before
 }
 
-/// The bytes of a whole row that may be written. The table learns its attributes.
+/// A whole row that may be written.
+pub(super) struct Ready {
+    pub bytes: Vec<u8>,
+    values: usize,
+}
+
+/// The bytes of a whole row, if it may be written. The table learns its attributes.
 pub(super) fn checked(
     t: &Transaction<'_>,
     table: &mut Arc<Table>,
     row: &Row,
     version: &Version,
-) -> Result<Vec<u8>, Error> {
+) -> Result<Ready, Error> {
+    let (values, most) = (row::count(row), t.limits.row_values);
+    if values > most {
+        return Err(Error::Limit(format!("A record must have at most {most} values")));
+    }
     let mut is_new = false;
     for name in row.keys() {
         is_new |= !table.knows(name) && Arc::make_mut(table).learn(name);
@@ -172,7 +206,7 @@ pub(super) fn checked(
     if bytes.len() > most {
         return Err(Error::Limit(format!("A record must have at most {most} bytes")));
     }
-    Ok(bytes)
+    Ok(Ready { bytes, values })
 }
 
 /// Changes what the plan says; `attributes` is how many the table had before.
@@ -202,7 +236,7 @@ fn apply(
     }
     drop((rows, tombstones));
     t.see(&version);
-    t.touch(&table);
+    t.touch(&table, version.milliseconds());
     t.log(&table.name, ChangeKind::Upsert, keys, version, who)?;
     if table.attributes.len() > attributes {
         t.replace_table(table)?;
@@ -244,7 +278,7 @@ pub(super) fn delete(
     drop((rows, tombstones));
     if !deleted.deleted.is_empty() {
         t.see(&version);
-        t.touch(&table);
+        t.touch(&table, version.milliseconds());
         t.log(&table.name, ChangeKind::Delete, deleted.deleted.clone(), version, who)?;
     }
     Ok(deleted)

@@ -29,6 +29,9 @@ const ANSWER: Duration = Duration::from_secs(60);
 /// shall not wait for all who came after.
 const REQUESTS: usize = 256;
 const ROWS: usize = 20_000;
+/// How long requests are carried out before the group is committed, for the same reason: a few rows
+/// may have many bytes. What is left is the next group.
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// What the writer shares with readers, as of the last commit.
 pub(super) struct Shared {
@@ -99,7 +102,7 @@ where
 
     fn answer(self: Box<Self>, committed: Result<(), Error>) {
         let answer = match (self.result, committed) {
-            (Some(Err(refused)), _) => Err(refused),
+            // A refused one too: what it met may have been another one's change.
             (_, Err(failed)) => Err(failed),
             (Some(done), Ok(())) => done,
             (None, Ok(())) => Err(Error::Lost),
@@ -177,17 +180,22 @@ struct Thread {
 
 impl Thread {
     fn serve(&mut self, mut waiting: mpsc::Receiver<Box<dyn Request>>) {
-        while let Some(first) = waiting.blocking_recv() {
-            let mut group = VecDeque::from([first]);
-            let mut rows = group[0].weight();
+        let mut group = VecDeque::new();
+        loop {
+            if group.is_empty() {
+                let Some(first) = waiting.blocking_recv() else { return };
+                group.push_back(first);
+            }
+            let mut rows: usize = group.iter().map(|request| request.weight()).sum();
             while group.len() < REQUESTS && rows < ROWS {
                 let Ok(next) = waiting.try_recv() else { break };
                 rows += next.weight();
                 group.push_back(next);
             }
             let requests = group.make_contiguous();
+            let mut done = 0;
             // A bug in one request must not end all writing.
-            let committed = catch_unwind(AssertUnwindSafe(|| self.commit(requests)));
+            let committed = catch_unwind(AssertUnwindSafe(|| self.commit(requests, &mut done)));
             let committed = committed.unwrap_or_else(|_| {
                 tracing::error!("a request made the thread that writes panic");
                 Err(Error::Lost)
@@ -195,14 +203,17 @@ impl Thread {
             if committed.is_err() {
                 self.known = None;
             }
-            for request in group {
+            // All of them, if not one was begun.
+            let answered = if done == 0 { group.len() } else { done };
+            for request in group.drain(..answered) {
                 request.answer(committed.clone());
             }
         }
     }
 
-    /// Carries a group out and commits it.
-    fn commit(&mut self, group: &mut [Box<dyn Request>]) -> Result<(), Error> {
+    /// Carries a group out, or as many of it as there is time for, and commits it. `done` is how
+    /// many were begun.
+    fn commit(&mut self, group: &mut [Box<dyn Request>], done: &mut usize) -> Result<(), Error> {
         if self.known.is_none() {
             self.read()?;
         }
@@ -211,8 +222,13 @@ impl Thread {
         let known = self.store.write_here(|redb| {
             let mut transaction =
                 Transaction::new(redb, catalog.clone(), state.clone(), limits, node);
+            let began = Instant::now();
             for request in group {
+                *done += 1;
                 request.run(&mut transaction)?;
+                if began.elapsed() >= LONGEST {
+                    break;
+                }
             }
             let is_changed = transaction.finish()?;
             Ok::<_, Error>(((transaction.catalog, transaction.state), is_changed))

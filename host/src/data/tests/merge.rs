@@ -79,3 +79,19 @@ async fn tombstones_expire_and_rows_do_not() {
     let node = node.again().await;
     assert_eq!(node.count().await, 1000);
 }
+
+// covers: layer.versions
+#[tokio::test]
+async fn a_timestamp_that_nothing_can_follow_is_refused() {
+    let node = Node::with_dogs().await;
+    for (timestamp, is_fine) in [(u64::MAX, false), ((1 << 53) + 1, false), (1 << 53, true)] {
+        let merged = node.data.merge(&dog(), vec![foreign(1, timestamp, "a", Some("a"))]).await;
+        assert_eq!(merged.is_ok(), is_fine, "{timestamp}");
+    }
+    node.write(Write::Upsert, json!([{ "id": 1 }])).await.unwrap();
+    node.write(Write::Upsert, json!([{ "id": 2 }])).await.unwrap();
+    let versions = versions(&node, layout::rows).await;
+    assert_eq!(versions.len(), 2);
+    assert!(versions[0].1 < versions[1].1);
+    assert!(versions[0].1.timestamp > 1 << 53);
+}

@@ -217,3 +217,149 @@ async fn the_thread_ends_with_the_last_clone() {
     assert!(ended.has_changed().is_err());
     open(root.path(), DataLimits::default()).await;
 }
+
+// covers: layer.write.once
+#[tokio::test]
+async fn a_row_that_is_named_often_is_read_and_written_once() {
+    let limits = DataLimits { transaction_values: 40, ..DataLimits::default() };
+    let node = Node::with(limits).await;
+    node.data.create_table(&dog(), "id", &[], "admin").await.unwrap();
+    node.write(Write::Insert, json!([{ "id": 1, "many": vec![0; 20] }])).await.unwrap();
+    let rows = (0..1000).map(|n| json!({ "id": 1, "n": n })).collect::<Vec<_>>();
+    let written = node.write(Write::Upsert, rows.clone().into()).await.unwrap();
+    assert_eq!(written.written.len(), 1000);
+    let written = node.write(Write::Update, rows.into()).await.unwrap();
+    assert_eq!((written.written.len(), written.skipped.len()), (1000, 0));
+    let expected = json!({ "id": 1, "many": vec![0; 20], "n": 999 });
+    assert_eq!(bare(node.get(json!(1)).await), expected);
+    let rows = json!([{ "id": 2, "a": 1 }, { "id": 1 }, { "id": 2, "b": 1 }, { "id": 3 }]);
+    let written = node.write(Write::Update, rows.clone()).await.unwrap();
+    assert_eq!(written.skipped, keys(json!([2, 2, 3])));
+    let written = node.write(Write::Insert, rows).await.unwrap();
+    assert_eq!(written.written, keys(json!([2, 3])));
+    assert_eq!(written.skipped, keys(json!([1, 2])));
+    assert_eq!(bare(node.get(json!(2)).await), json!({ "id": 2, "a": 1 }));
+}
+
+// covers: layer.write.once
+#[tokio::test]
+async fn a_row_that_is_in_the_way_is_not_read() {
+    let node = Node::with_dogs().await;
+    let break_it = |t: &mut transaction::Transaction<'_>| {
+        let name = layout::rows(t.catalog.table(&dog())?.id);
+        let key = Key::try_from(&json!(1)).unwrap();
+        t.redb.open_table(by_key(&name))?.insert(key.to_bytes().as_slice(), &b"no row"[..])?;
+        t.mark_changed();
+        Ok(())
+    };
+    node.data.0.writer.ask(1, break_it).await.unwrap();
+    let written = node.write(Write::Insert, json!([{ "id": 1 }, { "id": 2 }])).await.unwrap();
+    assert_eq!(written.skipped, keys(json!([1])));
+    assert_eq!(node.write(Write::Upsert, json!([{ "id": 1 }])).await, Err(Error::Failed));
+}
+
+// covers: layer.limits
+#[tokio::test]
+async fn a_row_has_only_so_many_values() {
+    let limits = DataLimits { row_values: 10, ..DataLimits::default() };
+    let node = Node::with(limits).await;
+    node.data.create_table(&dog(), "id", &[], "admin").await.unwrap();
+    // The row, three of its own, the array.
+    node.write(Write::Insert, json!([{ "id": 1, "a": [0, 0, 0, 0, 0] }])).await.unwrap();
+    let more = node.write(Write::Upsert, json!([{ "id": 1, "b": 1 }])).await;
+    assert_eq!(more.unwrap_err().to_string(), "A record must have at most 10 values");
+}
+
+// covers: layer.keys.one-text
+#[tokio::test]
+async fn a_key_stands_in_its_row_as_in_replies() {
+    let node = Node::with_dogs().await;
+    let rows: Vec<Row> = serde_json::from_str(r#"[{ "id": -0.0 }, { "id": 1.0 }]"#).unwrap();
+    node.data.write(&dog(), Write::Insert, rows, "admin").await.unwrap();
+    for id in [0, 1] {
+        assert_eq!(node.get(json!(id)).await.unwrap()["id"].to_string(), id.to_string());
+    }
+}
+
+/// Keeps the thread that writes busy until what is sent to it now waits, and lets go.
+async fn while_busy<T: Send + 'static>(
+    node: &Node,
+    ask: impl AsyncFnOnce(&Node) -> Vec<tokio::task::JoinHandle<T>>,
+) -> Vec<tokio::task::JoinHandle<T>> {
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let data = node.data.clone();
+    let busy = tokio::spawn(async move {
+        let work = move |_: &mut transaction::Transaction<'_>| {
+            let _ = begun.send(());
+            let _ = wait.recv_timeout(Duration::from_secs(30));
+            Ok(())
+        };
+        data.0.writer.ask(1, work).await
+    });
+    has_begun.await.unwrap();
+    let asked = ask(node).await;
+    // They have sent their requests before this task goes on: there is one thread.
+    tokio::task::yield_now().await;
+    go.send(()).unwrap();
+    busy.await.unwrap().unwrap();
+    asked
+}
+
+// covers: layer.groups.refused
+#[tokio::test]
+async fn what_a_failed_change_was_in_the_way_of_has_failed_too() {
+    let node = Node::with_dogs().await;
+    let asked = while_busy(&node, async |node| {
+        let mut asked = Vec::new();
+        for n in 0..3 {
+            let data = node.data.clone();
+            asked.push(tokio::spawn(async move {
+                let full = |_: &mut transaction::Transaction<'_>| Err::<(), _>(Error::Full);
+                match n {
+                    2 => data.0.writer.ask(1, full).await,
+                    _ => data.create_database("b").await,
+                }
+            }));
+            tokio::task::yield_now().await;
+        }
+        asked
+    })
+    .await;
+    for asked in asked {
+        assert_eq!(asked.await.unwrap(), Err(Error::Full), "not that the database is there");
+    }
+    node.data.create_database("b").await.unwrap();
+}
+
+// covers: layer.groups.time
+#[tokio::test]
+async fn who_came_first_need_not_wait_for_long_requests_of_others() {
+    let node = Node::with_dogs().await;
+    let (answered, is_answered) = std::sync::mpsc::channel::<()>();
+    let asked = while_busy(&node, async |node| {
+        let (first, second) = (node.data.clone(), node.data.clone());
+        let first = tokio::spawn(async move {
+            let long = |_: &mut transaction::Transaction<'_>| {
+                std::thread::sleep(Duration::from_millis(1100));
+                Ok(())
+            };
+            let done = first.0.writer.ask(1, long).await;
+            let _ = answered.send(());
+            done
+        });
+        tokio::task::yield_now().await;
+        let second = tokio::spawn(async move {
+            let work = move |_: &mut transaction::Transaction<'_>| {
+                is_answered.recv_timeout(Duration::from_secs(10)).map_err(|_| Error::Late)
+            };
+            second.0.writer.ask(1, work).await
+        });
+        tokio::task::yield_now().await;
+        vec![first, second]
+    })
+    .await;
+    for asked in asked {
+        assert_eq!(asked.await.unwrap(), Ok(()));
+    }
+}

@@ -142,3 +142,58 @@ async fn a_search_that_nobody_reads_ends() {
     }
     assert_eq!(last, Some(Err(Error::SlowSearch)));
 }
+
+// covers: layer.search.memory
+#[tokio::test]
+async fn a_chunk_is_as_large_as_it_is_in_memory() {
+    let node = Node::with_dogs().await;
+    // 60 kB each in the file, and some ten megabytes to whoever reads them.
+    let fat = json!(vec![json!({ "": 0 }); 20_000]);
+    for id in 0..5 {
+        node.write(Write::Insert, json!([{ "id": id, "fat": fat }])).await.unwrap();
+    }
+    let rows = node.data.search(&dog(), Search::new("id", "*")).await.unwrap();
+    let sizes: Vec<_> = rows.map(|chunk| chunk.unwrap().len()).collect().await;
+    assert_eq!(sizes, [1; 5]);
+    let rows = node.data.look_up(&dog(), keys(json!([4, 9, 0, 1]))).unwrap();
+    let found: Vec<_> = rows.map(|chunk| chunk.unwrap()).collect().await;
+    assert_eq!(found.iter().map(Vec::len).collect::<Vec<_>>(), [1; 3]);
+    assert_eq!(found[1][0]["id"], 0);
+}
+
+// covers: layer.look-up
+#[tokio::test]
+async fn rows_of_many_keys_are_of_one_table() {
+    let node = Node::with_dogs().await;
+    fill(&node, 1000).await;
+    let all = || keys((0..1000).collect::<Vec<_>>().into());
+    let mut rows = Box::pin(node.data.look_up(&dog(), all()).unwrap());
+    assert_eq!(rows.next().await.unwrap().unwrap().len(), 256);
+    node.data.drop_table(&dog()).await.unwrap();
+    node.data.create_table(&dog(), "id", &[], "admin").await.unwrap();
+    fill(&node, 1000).await;
+    assert_eq!(rows.next().await, Some(Err(Error::NoTable(dog()))));
+    let found: Vec<_> = node.data.look_up(&dog(), all()).unwrap().collect().await;
+    assert_eq!(found.iter().map(|chunk| chunk.as_ref().unwrap().len()).sum::<usize>(), 1000);
+    let limits = DataLimits { rows: 3, ..DataLimits::default() };
+    let few = Node::with(limits).await;
+    few.data.create_table(&dog(), "id", &[], "admin").await.unwrap();
+    let many = few.data.look_up(&dog(), keys(json!([1, 2, 3, 4]))).err().unwrap();
+    assert_eq!(many.to_string(), "'ids' must have at most 3 items");
+}
+
+// covers: layer.search.bounded
+#[tokio::test]
+async fn who_looks_up_many_rows_searches() {
+    let limits = DataLimits { searches: 1, ..DataLimits::default() };
+    let node = Node::with(limits).await;
+    node.data.create_table(&dog(), "id", &[], "admin").await.unwrap();
+    fill(&node, 1000).await;
+    let look_up =
+        |keys_of: u64| node.data.look_up(&dog(), keys((0..keys_of).collect::<Vec<_>>().into()));
+    let long = look_up(257).unwrap();
+    assert_eq!(look_up(257).err(), Some(Error::Busy));
+    assert!(look_up(256).is_ok(), "of one part");
+    drop(long);
+    assert!(look_up(257).is_ok());
+}

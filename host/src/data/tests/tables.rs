@@ -120,3 +120,21 @@ async fn peers_make_what_is_missing() {
     assert_eq!(other.to_string(), "Table 'dev.dog' has the primary key 'id', not 'key'");
     assert!(matches!(other, Error::OtherKey { .. }));
 }
+
+// covers: layer.limits
+#[tokio::test]
+async fn all_tables_have_only_so_many_attributes() {
+    let limits = DataLimits { all_attributes: 7, ..DataLimits::default() };
+    let node = Node::with(limits).await;
+    node.data.create_table(&dog(), "id", &[], "admin").await.unwrap();
+    let text_of = "The tables of a node may have at most 7 attributes in all";
+    let cat = name("dev", "cat");
+    let wide = ["a", "b"].map(String::from);
+    assert_eq!(text(node.data.create_table(&cat, "id", &wide, "admin").await), text_of);
+    node.data.create_table(&cat, "id", &[], "admin").await.unwrap();
+    node.write(Write::Insert, json!([{ "id": 1, "a": 1 }])).await.unwrap();
+    assert_eq!(text(node.write(Write::Insert, json!([{ "id": 2, "b": 1 }])).await), text_of);
+    assert_eq!(text(node.data.ensure_table(&cat, "id", &wide, "admin").await), text_of);
+    node.data.drop_table(&cat).await.unwrap();
+    node.write(Write::Insert, json!([{ "id": 2, "b": 1 }])).await.unwrap();
+}

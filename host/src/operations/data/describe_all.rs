@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{description, schema};
 use crate::data::Data;
-use crate::dispatch::Error;
+use crate::dispatch::{Error, Reply};
 use crate::runtime::Operation;
 
 pub(super) fn operation(name: &str) -> Operation {
@@ -16,13 +16,18 @@ pub(super) fn operation(name: &str) -> Operation {
     ))
 }
 
-pub(super) async fn perform(data: Data) -> Result<Value, Error> {
+pub(super) async fn perform(data: Data) -> Result<Reply, Error> {
     let names = data.databases();
-    let mut databases: Map<String, Value> =
-        names.into_iter().map(|name| (name, json!({}))).collect();
-    for table in data.tables(None).await? {
-        let database = databases.entry(table.name.database.clone()).or_insert_with(|| json!({}));
-        database[table.name.table.as_str()] = description::of(&table);
-    }
-    Ok(databases.into())
+    let tables = data.tables(None).await?;
+    description::reply(move || {
+        let mut databases: Map<String, Value> =
+            names.into_iter().map(|name| (name, json!({}))).collect();
+        for table in tables {
+            let name = table.name.database.clone();
+            let database = databases.entry(name).or_insert_with(|| json!({}));
+            database[table.name.table.as_str()] = description::of(&table);
+        }
+        databases
+    })
+    .await
 }

@@ -1,11 +1,11 @@
 //! `describe_database`: the tables of a database.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::super::request::Fields;
 use super::{description, schema, target};
-use crate::data::Data;
-use crate::dispatch::Error;
+use crate::data::{Data, TableDescription};
+use crate::dispatch::{Error, Reply};
 use crate::runtime::Operation;
 
 pub(super) const NAMES: [&str; 2] = ["describe_database", "describe_schema"];
@@ -19,12 +19,15 @@ pub(super) fn operation(name: &str) -> Operation {
     ))
 }
 
-pub(super) async fn perform(data: Data, request: Value) -> Result<Value, Error> {
+pub(super) async fn perform(data: Data, request: Value) -> Result<Reply, Error> {
     let mut fields = Fields::of(request);
     let database = target::database(&mut fields);
     fields.check()?;
 
     let tables = data.tables(Some(&database)).await?;
-    let described = tables.iter().map(|table| (table.name.table.clone(), description::of(table)));
-    Ok(Value::Object(described.collect::<Map<_, _>>()))
+    description::reply(move || {
+        let one = |table: &TableDescription| (table.name.table.clone(), description::of(table));
+        tables.iter().map(one).collect()
+    })
+    .await
 }

@@ -1,10 +1,12 @@
 //! A table as the API describes it.
 
 use md5::{Digest, Md5};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::capabilities::TableName;
 use crate::data::TableDescription;
+use crate::dispatch::{Error, ErrorKind, Reply};
+use crate::json;
 
 /// What every description of a table holds. Records are counted as they come and go, so that none
 /// is read for it.
@@ -31,6 +33,16 @@ pub(super) fn of(table: &TableDescription) -> Value {
     })
 }
 
+/// Many of them. All together they may have a hundred thousand attributes: nobody else waits while
+/// they are made.
+pub(super) async fn reply(
+    make: impl FnOnce() -> Map<String, Value> + Send + 'static,
+) -> Result<Reply, Error> {
+    let text = tokio::task::spawn_blocking(move || json::text(&make().into()));
+    let lost = |_| Error::new(ErrorKind::Failed, "The node stops");
+    Ok(Reply::Json(text.await.map_err(lost)?))
+}
+
 /// The name of the stream in which Harper's nodes find the table's transactions.
 fn stream_name(TableName { database, table }: &TableName) -> String {
     let digest = Md5::digest(format!("{database}.{table}"));
@@ -40,6 +52,21 @@ fn stream_name(TableName { database, table }: &TableName) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // covers: data.describe.aside
+    #[tokio::test]
+    async fn nobody_waits_for_a_description() {
+        // This runtime has one thread, which another task must get meanwhile.
+        let (go, wait) = std::sync::mpsc::channel();
+        let other = tokio::spawn(async move { go.send(()) });
+        let made = reply(move || {
+            wait.recv_timeout(std::time::Duration::from_secs(30)).unwrap();
+            Map::from_iter([("dev".to_owned(), json!({}))])
+        });
+        let Ok(Reply::Json(text)) = made.await else { panic!("not as text") };
+        assert_eq!(text, r#"{"dev":{}}"#);
+        other.await.unwrap().unwrap();
+    }
 
     #[test]
     fn a_stream_is_named_in_lower_case_hex() {

@@ -1,8 +1,10 @@
 //! What the operations on rows have in common: keys, attributes, and how rows go out.
 
 use std::collections::HashSet;
+use std::iter;
+use std::sync::Arc;
 
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 use serde_json::{Value, json};
 
 use super::super::request::Fields;
@@ -91,6 +93,20 @@ impl Wanted {
         }
     }
 
+    /// How many rows to make at a time: what a row does not have is null, and takes memory for all
+    /// that.
+    fn at_a_time(&self) -> usize {
+        const BYTES: usize = 1 << 20;
+        const NULL: usize = 128;
+        match self {
+            Self::All => usize::MAX,
+            Self::These(names) => {
+                let bytes: usize = names.iter().map(|name| name.len() + NULL).sum();
+                (BYTES / bytes.max(1)).max(1)
+            }
+        }
+    }
+
     /// The row without the others. What it does not have is null.
     fn of(&self, mut row: Row) -> Row {
         match self {
@@ -108,9 +124,45 @@ pub(super) async fn reply(
     rows: impl Stream<Item = Result<Vec<Row>, data::Error>> + Send + 'static,
     wanted: Wanted,
 ) -> Result<Reply, Error> {
-    let rows = rows.map(move |part| {
-        let part = part?.into_iter().map(|row| wanted.of(row)).collect();
-        Ok(part)
+    let (most, wanted) = (wanted.at_a_time(), Arc::new(wanted));
+    let rows = rows.flat_map(move |part| match part {
+        Ok(rows) => stream::iter(parts(rows, most, wanted.clone())).left_stream(),
+        Err(error) => stream::iter([Err(error.into())]).right_stream(),
     });
     Rows::new(rows).reply().await
+}
+
+/// What is wanted of these rows, made so many at a time.
+fn parts(
+    rows: Vec<Row>,
+    most: usize,
+    wanted: Arc<Wanted>,
+) -> impl Iterator<Item = Result<Vec<Row>, Error>> {
+    let mut rows = rows.into_iter();
+    iter::from_fn(move || {
+        let some: Vec<_> = rows.by_ref().take(most).map(|row| wanted.of(row)).collect();
+        (!some.is_empty()).then_some(Ok(some))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // covers: data.search.nulls
+    #[tokio::test]
+    async fn nulls_of_many_attributes_come_in_small_parts() {
+        let row = json!({ "id": 1 }).as_object().cloned().unwrap();
+        let found = || stream::iter([Ok(vec![row.clone(); 256]), Ok(Vec::new())]);
+        let names = |many: usize| {
+            let names = (0..many).map(|n| format!("{n:0250}"));
+            Wanted::These(names.chain(["id".to_owned()]).collect())
+        };
+        let Reply::Rows(rows) = reply(found(), names(999)).await.unwrap() else { panic!("whole") };
+        let sizes: Vec<_> = rows.map(|part| part.unwrap().len()).collect().await;
+        assert_eq!(sizes.iter().sum::<usize>(), 256);
+        assert!(sizes.iter().all(|size| *size <= 4), "{sizes:?}");
+        let Reply::Value(rows) = reply(found(), names(1)).await.unwrap() else { panic!("parts") };
+        assert_eq!(rows.as_array().unwrap().len(), 256);
+    }
 }

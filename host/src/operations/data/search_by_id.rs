@@ -1,6 +1,5 @@
 //! `search_by_id`: records by their keys, in the order that these are given.
 
-use futures_util::stream;
 use serde_json::{Value, json};
 
 use super::super::request::Fields;
@@ -10,10 +9,6 @@ use crate::dispatch::{Error, Reply};
 use crate::runtime::Operation;
 
 pub(super) const NAMES: [&str; 2] = ["search_by_id", "search_by_hash"];
-
-/// How many are read at a time, in memory and from one state of the table; a record may have a
-/// megabyte.
-const AT_A_TIME: usize = 32;
 
 pub(super) fn operation(name: &str) -> Operation {
     let mut keys = rows::id_keys();
@@ -39,14 +34,5 @@ pub(super) async fn perform(data: Data, request: Value) -> Result<Reply, Error> 
     fields.check()?;
     wanted.check(&data, &name)?;
 
-    let state = (data, name, keys.into_iter());
-    let found = stream::try_unfold(state, |(data, name, mut keys)| async move {
-        let some: Vec<_> = keys.by_ref().take(AT_A_TIME).collect();
-        if some.is_empty() {
-            return Ok(None);
-        }
-        let rows = data.get(&name, some).await?;
-        Ok(Some((rows, (data, name, keys))))
-    });
-    rows::reply(found, wanted).await
+    rows::reply(data.look_up(&name, keys)?, wanted).await
 }
