@@ -5,12 +5,12 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use anyhow::{Context as _, Error, Result, ensure};
-use harper_clustering::capabilities as needs;
 use harper_clustering::operation::handle;
 use harper_host::{BoxFuture, Caller, Change, Config, ConfigError, Host, KeyPath, Snapshot};
 use serde_json::{Value, json};
 
 use crate::bare::Bare;
+use crate::native::Native;
 use crate::samples::{in_turn, rate};
 use crate::table::{Floor, Row, Unit};
 
@@ -34,73 +34,6 @@ impl Config for Memory {
 
     fn set(&self, _: String, _: Vec<Change>) -> BoxFuture<'_, Result<String, ConfigError>> {
         Box::pin(std::future::ready(Err(ConfigError::Conflict)))
-    }
-}
-
-/// The same for the logic without a component around it.
-struct Native([Value; 2]);
-
-impl needs::Config for Native {
-    async fn get<const N: usize>(
-        &self,
-        _: [&str; N],
-    ) -> Result<needs::Snapshot<N>, needs::ConfigError> {
-        let values = self.0.to_vec().try_into().unwrap_or([const { Value::Null }; N]);
-        Ok(needs::Snapshot { revision: "1".into(), values })
-    }
-
-    async fn set(&self, _: &str, _: &[needs::Change<'_>]) -> Result<(), needs::ConfigError> {
-        Err(needs::ConfigError::Conflict)
-    }
-}
-
-impl needs::Clock for Native {
-    fn monotonic(&self) -> u64 {
-        0
-    }
-
-    async fn sleep(&self, _: Duration) {}
-}
-
-impl needs::Log for Native {
-    fn warn(&self, _: &str) {}
-}
-
-/// Operations on routes need none of what follows.
-impl needs::Node for Native {
-    fn info(&self) -> needs::NodeInfo {
-        needs::NodeInfo::default()
-    }
-}
-
-impl needs::Nats for Native {
-    async fn request(
-        &self,
-        _: &str,
-        _: &[u8],
-        _: Duration,
-        _: u32,
-    ) -> Result<Vec<u8>, needs::NatsError> {
-        Err(needs::NatsError::NotEnabled)
-    }
-
-    async fn servers(&self, _: Duration) -> Result<Vec<needs::ServerInfo>, needs::NatsError> {
-        Err(needs::NatsError::NotEnabled)
-    }
-}
-
-impl needs::Tables for Native {
-    async fn list(
-        &self,
-        _: &str,
-        _: &str,
-        _: Option<&str>,
-    ) -> Result<needs::Page, needs::TablesError> {
-        Ok(needs::Page::default())
-    }
-
-    async fn describe(&self) -> Result<Vec<needs::TableInfo>, needs::TablesError> {
-        Ok(Vec::new())
     }
 }
 

@@ -28,6 +28,7 @@ mod echo;
 mod http_read;
 mod many_routes;
 mod memory;
+mod native;
 mod node;
 mod rows;
 mod samples;
