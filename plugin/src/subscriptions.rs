@@ -248,15 +248,13 @@ pub fn read_node_name(
 
 /// The JSON schema of `subscriptions` in a request.
 pub fn schema(default_schema: Option<&str>) -> Value {
-    let mut database = json!({
-        "type": "string",
-        "description": "The database to replicate from; `database` means the same",
-    });
+    let mut database = json!({ "type": "string", "description": "The database to replicate from" });
     let mut required = vec!["table", "subscribe", "publish"];
     match default_schema {
         Some(default) => database["default"] = default.into(),
         None => required.insert(0, "schema"),
     }
+    let the_same = json!({ "type": "string", "description": "The same as `schema`" });
     let description = "The tables that the two nodes share, each at most once";
     json!({
         "type": "array",
@@ -267,6 +265,7 @@ pub fn schema(default_schema: Option<&str>) -> Value {
             "required": required,
             "properties": {
                 "schema": database,
+                "database": the_same,
                 "table": { "type": "string", "description": "The table to replicate from" },
                 "subscribe": {
                     "type": "boolean",

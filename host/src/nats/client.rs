@@ -178,6 +178,8 @@ impl Nats {
         if !self.is_connected() {
             return Err(RequestError::Unavailable(ServerKind::Leaf));
         }
+        let mut servers =
+            [ServerKind::Leaf, ServerKind::Hub].map(|kind| (kind, self.0.state.watch(kind)));
         let request = async_nats::Request::new().payload(payload).timeout(None);
         let asked = self.0.data.send_request(subject.to_owned(), request);
         let silence = match timeout(deadline, asked).await {
@@ -191,9 +193,16 @@ impl Nats {
                 RequestErrorKind::Other => return Err(RequestError::Other(error.to_string())),
             },
         };
-        // It is not for others to answer for what is wrong here.
-        let here = [ServerKind::Leaf, ServerKind::Hub].into_iter();
-        Err(here.filter_map(|server| self.trouble_of(server)).next().unwrap_or(silence))
+        // It is not for others to answer for what is wrong here, or was meanwhile.
+        for (kind, state) in &mut servers {
+            if let Some(error) = self.trouble_of(*kind) {
+                return Err(error);
+            }
+            if state.has_changed().unwrap_or(false) {
+                return Err(RequestError::Unavailable(*kind));
+            }
+        }
+        Err(silence)
     }
 
     /// Why nothing can be asked through one of this node's own servers.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use async_nats::Client;
 use futures_util::StreamExt;
 use harper_host::ErrorKind;
-use harper_host::nats::{RequestError, ServerKind};
+use harper_host::nats::{RequestError, ServerKind, ServerState};
 use harper_tests::nats::{eventually, freeze, pid};
 use harper_tests::nodes::{Nodes, Wanted};
 use serde_json::{Value, json};
@@ -198,5 +198,15 @@ async fn what_is_wrong_here_is_not_said_of_others() {
         }
         is_well().await;
     }
+    // It is back before the other node's time is over.
+    let nats = &first.servers.nats;
+    freeze(pid(nats, ServerKind::Hub).unwrap()).await.unwrap();
+    eventually("it is silent", async || {
+        matches!(*nats.state(ServerKind::Hub).borrow(), ServerState::Silent { .. })
+    })
+    .await
+    .unwrap();
+    let error = status().await.unwrap_err();
+    assert!(error.message.contains("this node's own hub server "), "{error}");
     cluster.stop().await;
 }
