@@ -9,6 +9,7 @@ pub mod javascript;
 pub mod nats;
 pub mod nodes;
 pub mod peer;
+pub mod shared;
 pub mod tables;
 
 use harper_host::{Caller, ComponentSource, Error, Grants, Host, HostBuilder, Limits};
