@@ -69,7 +69,8 @@ impl ClusterNode {
             let subject = info.config.subjects.first().context("a stream has a subject")?;
             let table = subject.strip_prefix("txn.").context("a stream is a table's")?;
             let table = table.rsplit_once('.').context("a subject names the node")?.0.to_owned();
-            let stream = context.get_stream(&info.config.name).await?;
+            // It may be gone since.
+            let Ok(stream) = context.get_stream(&info.config.name).await else { continue };
             // While one is being deleted, nats-server lists what is no list.
             let durables: Vec<consumer::Info> = stream.consumers().try_collect().await?;
             streams.insert(table, durables.into_iter().map(|one| one.name).collect());

@@ -4,7 +4,7 @@
 //! others can ask it. After that each line of its input is a request, or `{"see": true}`, and each
 //! line of its output what came of it: `{"reply"}`, `{"error"}` or `{"seen"}`.
 
-use std::io::{Write, stdout};
+use std::io::{Write, stdin, stdout};
 use std::path::Path;
 
 use anyhow::{Result, bail};
@@ -12,7 +12,7 @@ use harper_host::nats::{Route, Tls};
 use harper_tests::nats::{NatsNode, config};
 use harper_tests::nodes::{ClusterNode, Wanted};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::sync::mpsc;
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -34,8 +34,8 @@ async fn main() -> Result<()> {
     let servers = NatsNode::start_in(folder, config).await?;
     let node = ClusterNode::on(servers, Wanted::default()).await?;
     say(&json!("begun"))?;
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    while let Some(line) = lines.next_line().await? {
+    let mut lines = lines();
+    while let Some(line) = lines.recv().await {
         let request: Value = serde_json::from_str(&line)?;
         let answer = if request["see"] == true {
             match node.seen().await {
@@ -51,6 +51,19 @@ async fn main() -> Result<()> {
         say(&answer)?;
     }
     Ok(())
+}
+
+/// The lines of the input, until it ends: whoever started this may end too.
+fn lines() -> mpsc::UnboundedReceiver<String> {
+    let (sender, lines) = mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        for line in stdin().lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    lines
 }
 
 fn say(what: &Value) -> Result<()> {
