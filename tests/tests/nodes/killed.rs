@@ -8,15 +8,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use harper_host::nats::Tls;
 use harper_tests::nodes::{ClusterNode, Nodes};
-use harper_tests::shared::{Flows, Seen, agreed_by, change, configure, flowing, remove};
+use harper_tests::shared::{Flow, Flows, Seen, agreed_by, change, configure, flowing, remove};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::Mutex;
 
-/// Moments of an operation at which it is killed, as parts of the time that it takes.
-const MOMENTS: [f64; 7] = [0.1, 0.3, 0.45, 0.6, 0.75, 0.9, 1.05];
 const LONGEST: Duration = Duration::from_secs(35);
 
 struct Killed {
@@ -112,110 +110,140 @@ async fn agree(node: &ClusterNode, process: &Process) -> Option<Flows> {
     seen[0].records.get("node-2").cloned()
 }
 
-/// What the operation in this round is, when this is shared; and what is shared after it.
-fn next(
-    asks: &str,
-    present: Option<&Flows>,
-    round: usize,
-) -> (Value, Option<Flows>) {
-    let other = if asks == "node-1" { "node-2" } else { "node-1" };
-    let add = [("dev.dog", "<>"), ("dev.cat", ">")];
-    let seen = |flows: Flows| {
-        // As the first node has it.
-        let swap = |flow: harper_tests::shared::Flow| harper_tests::shared::Flow {
-            publish: flow.subscribe,
-            subscribe: flow.publish,
-        };
-        match asks {
-            "node-1" => flows,
-            _ => flows.into_iter().map(|(table, flow)| (table, swap(flow))).collect(),
+/// Which of the two performs the operation. The second is the one that is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    First,
+    Second,
+}
+
+impl Asks {
+    fn other(self) -> &'static str {
+        match self {
+            Self::First => "node-2",
+            Self::Second => "node-1",
         }
-    };
-    match (present, round % 3) {
-        (None, _) => (change("add_node", other, &add), Some(seen(flowing(&add)))),
-        (Some(_), 0) => (remove(other), None),
-        (Some(_), 1) => {
-            let replaced = [("dev.cat", "<>")];
-            (configure(&[(other, &replaced)]), Some(seen(flowing(&replaced))))
-        }
-        (Some(present), _) => {
-            let mut after = present.clone();
-            after.extend(seen(flowing(&[("dev.dog", "<")])));
-            (change("update_node", other, &[("dev.dog", "<")]), Some(after))
+    }
+
+    /// The record of the first of them after a request of this one's.
+    fn seen(self, tables: &[(&str, &str)]) -> Flows {
+        let flows = flowing(tables).into_iter();
+        let swap = |flow: Flow| Flow { publish: flow.subscribe, subscribe: flow.publish };
+        match self {
+            Self::First => flows.collect(),
+            Self::Second => flows.map(|(table, flow)| (table, swap(flow))).collect(),
         }
     }
 }
 
-async fn cluster() -> (Nodes, Killed) {
+/// Both ways, and one way.
+const SHARED: [(&str, &str); 2] = [("dev.dog", "<>"), ("dev.cat", ">")];
+
+/// One kind of operation, killed at two moments.
+async fn lane(asks: Asks, operation: &str, moments: [f64; 2]) {
     let cluster = Nodes::of(1).await.unwrap();
+    let node = &cluster.nodes[0];
     for table in ["dev.dog", "dev.cat"] {
-        cluster.nodes[0].make_table(table, &["id", "name"]).await.unwrap();
+        node.make_table(table, &["id", "name"]).await.unwrap();
     }
     let killed = Killed::beside(&cluster);
-    (cluster, killed)
+    let mut process = killed.start(node).await;
+    let other = asks.other();
+    let (request, after) = match operation {
+        "add_node" => (change("add_node", other, &SHARED), Some(asks.seen(&SHARED))),
+        "update_node" => {
+            let mut after = asks.seen(&SHARED);
+            after.extend(asks.seen(&[("dev.dog", "<")]));
+            (change("update_node", other, &[("dev.dog", "<")]), Some(after))
+        }
+        "remove_node" => (remove(other), None),
+        _ => {
+            let replaced = [("dev.cat", "<>")];
+            (configure(&[(other, &replaced)]), Some(asks.seen(&replaced)))
+        }
+    };
+    let before = (operation != "add_node").then(|| asks.seen(&SHARED));
+    restore(node, &process, asks, before.as_ref()).await;
+    // How long one takes that nobody disturbs.
+    let began = Instant::now();
+    match asks {
+        Asks::First => drop(node.send(request.clone()).await.unwrap()),
+        Asks::Second => drop(process.send(request.clone()).await.unwrap()),
+    }
+    let took = began.elapsed();
+    assert_eq!(agree(node, &process).await, after);
+    for moment in moments {
+        restore(node, &process, asks, before.as_ref()).await;
+        let kill_at = took.mul_f64(moment);
+        let is_done = match asks {
+            Asks::Second => {
+                let reply = tokio::time::timeout(kill_at, process.send(request.clone())).await;
+                process.kill().await;
+                // Nobody was told anything, if it was not done by then.
+                reply.is_ok().then_some(true)
+            }
+            Asks::First => {
+                let sent = async {
+                    let sent = node.send(request.clone());
+                    tokio::time::timeout(LONGEST, sent).await.expect("it ends")
+                };
+                let ended = async {
+                    tokio::time::sleep(kill_at).await;
+                    process.kill().await;
+                };
+                let (reply, ()) = tokio::join!(sent, ended);
+                println!("{operation}, {moment}: {reply:?}");
+                // A node that could not be reached keeps its setup.
+                Some(reply.is_ok_and(|reply| reply.get("failed_nodes").is_none()))
+            }
+        };
+        process = killed.start(node).await;
+        let now = agree(node, &process).await;
+        println!("{asks:?} asks, {operation}, {moment} of {took:?}: {}", now == after);
+        match is_done {
+            Some(true) => assert_eq!(now, after, "{operation}: it was said to be done"),
+            Some(false) => assert_eq!(now, before, "{operation}: it was said to have failed"),
+            None => assert!(now == before || now == after, "{operation}: {now:?}"),
+        }
+    }
+    process.kill().await;
+    cluster.stop().await;
+}
+
+/// Undoes what was done, by operations that nobody disturbs.
+async fn restore(node: &ClusterNode, process: &Process, asks: Asks, before: Option<&Flows>) {
+    let now = node.seen().await.unwrap().records.get("node-2").cloned();
+    let request = match before {
+        _ if now.as_ref() == before => return,
+        None => remove("node-2"),
+        Some(_) => {
+            let swapped = SHARED.map(|(table, sign)| (table, if sign == ">" { "<" } else { sign }));
+            let shared = if asks == Asks::First { SHARED } else { swapped };
+            change("set_node_replication", "node-2", &shared)
+        }
+    };
+    // Beside what is wanted the record keeps what it has.
+    node.send(request).await.unwrap();
+    assert_eq!(agree(node, process).await.as_ref(), before);
 }
 
 // covers: nodes.real.killed
 #[tokio::test(flavor = "multi_thread")]
 async fn the_node_that_asks_is_killed() {
-    let (cluster, killed) = cluster().await;
-    let node = &cluster.nodes[0];
-    let mut process = killed.start(node).await;
-    // How long one takes that nobody disturbs.
-    let (request, _) = next("node-2", None, 0);
-    let began = Instant::now();
-    process.send(request).await.unwrap();
-    let took = began.elapsed();
-    let mut present = agree(node, &process).await;
-    for (round, moment) in MOMENTS.into_iter().enumerate() {
-        let (request, after) = next("node-2", present.as_ref(), round);
-        let reply = tokio::time::timeout(took.mul_f64(moment), process.send(request.clone())).await;
-        process.kill().await;
-        process = killed.start(node).await;
-        let now = agree(node, &process).await;
-        assert!(now == present || now == after, "{moment} of {took:?}, {request}: {now:?}");
-        if reply.is_ok() {
-            assert_eq!(now, after, "it was done already");
-        }
-        println!("{moment}: {} is {}", request["operation"], if now == after { "done" } else { "undone" });
-        present = now;
-    }
-    process.kill().await;
-    cluster.stop().await;
+    tokio::join!(
+        lane(Asks::Second, "add_node", [0.3, 0.8]),
+        lane(Asks::Second, "update_node", [0.5, 0.9]),
+        lane(Asks::Second, "remove_node", [0.2, 0.6]),
+        lane(Asks::Second, "configure_cluster", [0.4, 0.8]),
+    );
 }
 
 // covers: nodes.real.killed
 #[tokio::test(flavor = "multi_thread")]
 async fn the_node_that_is_asked_is_killed() {
-    let (cluster, killed) = cluster().await;
-    let node = &cluster.nodes[0];
-    let mut process = killed.start(node).await;
-    let (request, _) = next("node-1", None, 0);
-    let began = Instant::now();
-    node.send(request).await.unwrap();
-    let took = began.elapsed();
-    let mut present = agree(node, &process).await;
-    for (round, moment) in MOMENTS.into_iter().enumerate() {
-        let (request, after) = next("node-1", present.as_ref(), round);
-        let sent = async {
-            let sent = node.send(request.clone());
-            tokio::time::timeout(LONGEST, sent).await.expect("it ends")
-        };
-        let ended = async {
-            tokio::time::sleep(took.mul_f64(moment)).await;
-            process.kill().await;
-        };
-        let (reply, ()) = tokio::join!(sent, ended);
-        process = killed.start(node).await;
-        let now = agree(node, &process).await;
-        let expected = if reply.is_ok() { after.as_ref() } else { present.as_ref() };
-        // One that could not be reached, for all that is known, is removed in any case.
-        let partly = reply.as_ref().is_ok_and(|reply| reply.get("failed_nodes").is_some());
-        let expected = if partly { present.as_ref() } else { expected };
-        assert_eq!(now.as_ref(), expected, "{moment} of {took:?}, {request}: {reply:?}");
-        println!("{moment}: {} {reply:?}", request["operation"]);
-        present = now;
-    }
-    process.kill().await;
-    cluster.stop().await;
+    tokio::join!(
+        lane(Asks::First, "add_node", [0.3, 0.6]),
+        lane(Asks::First, "update_node", [0.4, 0.8]),
+        lane(Asks::First, "configure_cluster", [0.3, 0.7]),
+    );
 }
