@@ -8,6 +8,7 @@ pub mod golden;
 pub mod javascript;
 pub mod nats;
 pub mod nodes;
+pub mod others;
 pub mod peer;
 pub mod shared;
 pub mod tables;
