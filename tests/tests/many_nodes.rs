@@ -8,6 +8,13 @@ use std::time::{Duration, Instant};
 use harper_tests::others::{NodeAmongOthers, Others, name, subscriptions_of};
 use serde_json::{Value, json};
 
+/// What the plugin's calls have needed at the most so far, for whoever reads the output.
+fn print_memory(node: &NodeAmongOthers) {
+    let metrics = node.host.metrics();
+    let buckets = metrics.lines().filter(|line| line.starts_with("harper_plugin_memory_bytes"));
+    println!("{}", buckets.collect::<Vec<_>>().join("\n"));
+}
+
 const NODES: usize = 1000;
 const TABLES: usize = 100;
 
@@ -47,6 +54,7 @@ async fn a_thousand_nodes_with_a_hundred_subscriptions_each() {
     let connections: Value = (0..NODES).map(connection).collect();
     let all = json!({ "operation": "configure_cluster", "connections": connections });
     let reply = send("configure_cluster, all", all).await;
+    print_memory(&node);
     assert_eq!(reply, json!({ "message": "Cluster successfully configured." }));
     let records = node.store.nodes().await.unwrap();
     assert_eq!(records.len(), NODES);
@@ -64,6 +72,7 @@ async fn a_thousand_nodes_with_a_hundred_subscriptions_each_are_removed_at_once(
     let began = Instant::now();
     node.send(json!({ "operation": "configure_cluster", "connections": [] })).await.unwrap();
     println!("configure_cluster, none: {:?}", began.elapsed());
+    print_memory(&node);
     assert_eq!(node.store.nodes().await.unwrap(), []);
     assert_eq!(node.others.asked(), NODES);
 }
