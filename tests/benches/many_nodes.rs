@@ -65,10 +65,7 @@ async fn few(rows: &mut Vec<Row>) -> Result<()> {
     let block = |work: &dyn Fn() -> Result<f64>| tokio::task::block_in_place(work);
     let [ours, theirs]: [Samples; 2] = in_turn(
         ROUNDS,
-        [
-            &mut || block(&|| handle.block_on(ours())),
-            &mut || block(&|| handle.block_on(theirs())),
-        ],
+        [&mut || block(&|| handle.block_on(ours())), &mut || block(&|| handle.block_on(theirs()))],
     )?;
     let floor = Some(Floor::AtMost(6.0));
     let what = "configure_cluster, 50 nodes";

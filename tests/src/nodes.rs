@@ -67,7 +67,9 @@ impl ClusterNode {
             if !servers.config.hub_routes.is_empty() {
                 let routes: Vec<_> = servers.config.hub_routes.iter().map(shown).collect();
                 let routes = Value::from(routes);
-                text += &format!("  hubServer:\n    cluster:\n      network:\n        routes: {routes}\n");
+                text += &format!(
+                    "  hubServer:\n    cluster:\n      network:\n        routes: {routes}\n"
+                );
             }
             std::fs::write(&file, text)?;
         }
@@ -183,9 +185,7 @@ impl Nodes {
     /// Routes to the hubs of all nodes but the one at this index, as requests have them.
     pub fn routes_to_others(&self, index: usize) -> Value {
         let others = self.nodes.iter().enumerate().filter(|(i, _)| *i != index);
-        others
-            .map(|(_, node)| shown(&node.servers.route()))
-            .collect()
+        others.map(|(_, node)| shown(&node.servers.route())).collect()
     }
 
     /// Waits until each node knows of all others, and each leaf can be asked from each.

@@ -224,9 +224,7 @@ pub fn remove(node: &str) -> Value {
 
 /// The request that replaces the setup.
 pub fn configure(connections: &[(&str, &[(&str, &str)])]) -> Value {
-    let one = |(node, tables): &(&str, &[(&str, &str)])| {
-        json!({ "node_name": node, "subscriptions": subscriptions(tables) })
-    };
+    let one = |(node, tables): &(&str, &[(&str, &str)])| json!({ "node_name": node, "subscriptions": subscriptions(tables) });
     json!({
         "operation": "configure_cluster",
         "connections": connections.iter().map(one).collect::<Vec<_>>(),

@@ -241,8 +241,7 @@ mod tests {
         *host.servers.borrow_mut() = Ok(servers.iter().map(server).collect());
         let this = host.node.borrow().clone();
         let time = Time::begin(host);
-        let errand =
-            Errand { host, this: &this, own: "a", node: "b", operation: "add_node", time };
+        let errand = Errand { host, this: &this, own: "a", node: "b", operation: "add_node", time };
         let described = block_on(describe(&errand, Duration::from_secs(5)));
         described.map(|(tables, _)| tables).map_err(|failure| failure.cause)
     }

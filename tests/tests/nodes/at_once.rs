@@ -119,7 +119,8 @@ async fn adding_against_removing_ends_in_agreement() {
         slowest = slowest.max(round_began.elapsed());
         for text in results.iter().filter_map(|result| result.as_ref().err()) {
             // Who was faster has made it pointless, and that is said.
-            let is_said = ["is not in the manifest", "was removed by an operation of its own meanwhile"];
+            let is_said =
+                ["is not in the manifest", "was removed by an operation of its own meanwhile"];
             assert!(is_said.iter().any(|said| text.contains(said)), "round {round}: {results:?}");
         }
         if round % 7 == 0 {

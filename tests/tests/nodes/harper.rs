@@ -42,7 +42,8 @@ impl Harper {
             let there = "$JS.harper-leaf.API.INFO";
             let there = first.servers.nats.request(there, Vec::new().into(), second).await;
             let body = json!({ "operation": "cluster_status", "node_name": "harper" });
-            let asked = first.servers.nats.request("harper.__request__", encoded(&body).into(), second);
+            let asked =
+                first.servers.nats.request("harper.__request__", encoded(&body).into(), second);
             there.is_ok() && asked.await.is_ok() && peer.ask("node-1", body, second).await.is_ok()
         })
         .await
@@ -136,7 +137,9 @@ async fn it_is_asked() {
     let mut asked = harper.next("add_node").await;
     // By which ours know what to undo; Harper's pass it over.
     assert!(asked.as_object_mut().unwrap().remove("change").is_some());
-    assert!(asked.as_object_mut().unwrap().remove("system_info").unwrap()["hdb_version"].is_string());
+    assert!(
+        asked.as_object_mut().unwrap().remove("system_info").unwrap()["hdb_version"].is_string()
+    );
     // As it sees it.
     let expected = json!({
         "operation": "add_node",
@@ -174,7 +177,10 @@ async fn it_is_asked() {
 
     let reply = node.send(json!({ "operation": "cluster_status" })).await.unwrap();
     let connection = &reply["connections"][0];
-    assert_eq!((&connection["node_name"], &connection["status"]), (&json!("harper"), &json!("open")));
+    assert_eq!(
+        (&connection["node_name"], &connection["status"]),
+        (&json!("harper"), &json!("open"))
+    );
     assert_eq!(connection["ports"], json!({ "clustering": 9932, "operations_api": 9925 }));
     assert_eq!(connection["subscriptions"].as_array().unwrap().len(), 2);
 

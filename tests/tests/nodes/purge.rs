@@ -74,10 +74,7 @@ async fn what_remains_is_what_was_asked_for() {
         (json!({ "keep": 1, "seq": 1 }), "'options' must not have both keep and seq"),
         (json!({}), "'options' must be an object with keep or seq"),
         (json!(null), "'options' must be an object with keep or seq"),
-        (
-            json!({ "keep": -1 }),
-            "'options.keep' must be an integer greater than or equal to 0",
-        ),
+        (json!({ "keep": -1 }), "'options.keep' must be an integer greater than or equal to 0"),
         (json!({ "seq": 0 }), "'options.seq' must be an integer greater than or equal to 1"),
         (json!({ "sequence": 1 }), "'options.sequence' is not allowed"),
     ] {

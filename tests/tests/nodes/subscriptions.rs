@@ -61,7 +61,10 @@ async fn three_nodes_share_tables_and_then_no_longer() {
     // The third, by the second, of a table that the second has got.
     let said = message(second, change("set_node_replication", "node-3", &[("dev.dog", "<>")]));
     assert_eq!(said.await, "Successfully updated 'node-3'");
-    assert_eq!(third.attributes("dev.dog").await.unwrap(), first.attributes("dev.dog").await.unwrap());
+    assert_eq!(
+        third.attributes("dev.dog").await.unwrap(),
+        first.attributes("dev.dog").await.unwrap()
+    );
     let seen = agreed(&all).await.unwrap();
     assert_eq!(seen[1].streams["dev.dog"], set(&["node-3-leaf_node-2"]));
     assert_eq!(seen[0].streams["dev.dog"], set(&["node-2-leaf_node-1"]));

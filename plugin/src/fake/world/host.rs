@@ -49,7 +49,6 @@ impl Host {
     pub(super) fn state<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         self.world.node(&self.node, act)
     }
-
 }
 
 impl Config for Host {

@@ -31,8 +31,8 @@ use crate::operation::{Error, handle};
 use crate::recovery::recover;
 
 use host::Host;
-use network::FaultAt;
 pub(crate) use network::Fault;
+use network::FaultAt;
 
 #[derive(Default)]
 struct State {

@@ -144,4 +144,3 @@ impl Nats for Host {
         Ok(Vec::new())
     }
 }
-
