@@ -8,13 +8,6 @@ use std::time::{Duration, Instant};
 use harper_tests::others::{NodeAmongOthers, Others, name, subscriptions_of};
 use serde_json::{Value, json};
 
-/// What the plugin's calls have needed at the most so far, for whoever reads the output.
-fn print_memory(node: &NodeAmongOthers) {
-    let metrics = node.host.metrics();
-    let buckets = metrics.lines().filter(|line| line.starts_with("harper_plugin_memory_bytes"));
-    println!("{}", buckets.collect::<Vec<_>>().join("\n"));
-}
-
 const NODES: usize = 1000;
 /// Nodes of one `configure_cluster`: a host that is not optimised takes some 20 ms for each. What a
 /// thousand take is measured, in `benches/many_nodes.rs`.
@@ -51,7 +44,6 @@ async fn a_thousand_nodes_with_a_hundred_subscriptions_each() {
     send("remove_node", json!({ "operation": "remove_node", "node_name": "another" })).await;
     let purge = json!({ "operation": "purge_stream", "database": "dev", "table": "t0" });
     send("purge_stream", purge).await;
-    print_memory(&node);
 }
 
 // covers: nodes.many
@@ -80,5 +72,4 @@ async fn the_setup_of_many_nodes_is_replaced_and_cleared() {
     configure(json!([])).await;
     assert_eq!(node.store.nodes().await.unwrap(), []);
     assert_eq!(node.others.asked() - asked, CONFIGURED);
-    print_memory(&node);
 }
