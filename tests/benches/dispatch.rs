@@ -89,7 +89,66 @@ impl needs::Nats for Native {
     }
 }
 
+impl needs::JetStream for Native {
+    async fn inspect(
+        &self,
+        _: &str,
+        _: &str,
+        _: Duration,
+    ) -> Result<needs::StreamState, needs::JetStreamError> {
+        Err(needs::JetStreamError::NotEnabled)
+    }
+
+    async fn purge(
+        &self,
+        _: &str,
+        _: &str,
+        _: needs::Extent,
+        _: Duration,
+    ) -> Result<u64, needs::JetStreamError> {
+        Err(needs::JetStreamError::NotEnabled)
+    }
+}
+
+impl needs::Replication for Native {
+    async fn ensure_streams(&self, _: &[(&str, &str)]) -> Result<(), needs::ReplicationError> {
+        Err(needs::ReplicationError::NotEnabled)
+    }
+
+    async fn settle(&self, _: &str, _: Duration) -> Result<(), needs::ReplicationError> {
+        Err(needs::ReplicationError::NotEnabled)
+    }
+}
+
 impl needs::Tables for Native {
+    async fn get(
+        &self,
+        _: &str,
+        _: &str,
+        _: &str,
+    ) -> Result<Option<needs::Row>, needs::TablesError> {
+        Ok(None)
+    }
+
+    async fn put(
+        &self,
+        _: &str,
+        _: &str,
+        _: &str,
+        _: &Value,
+        _: Option<&str>,
+    ) -> Result<String, needs::TablesError> {
+        Err(needs::TablesError::Conflict)
+    }
+
+    async fn delete(&self, _: &str, _: &str, _: &str, _: &str) -> Result<(), needs::TablesError> {
+        Err(needs::TablesError::Conflict)
+    }
+
+    async fn create(&self, _: &needs::TableInfo) -> Result<(), needs::TablesError> {
+        Ok(())
+    }
+
     async fn list(
         &self,
         _: &str,
