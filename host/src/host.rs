@@ -309,8 +309,8 @@ impl HostBuilder {
         self
     }
 
-    /// The budget of the clustering plugin's calls. Default: as [`Limits`] has it, but for 5 s on a
-    /// processor and 50,000 calls to capabilities.
+    /// The budget of the clustering plugin's calls. Default: as [`Limits`] has it, but for 256 MiB
+    /// of memory, 15 s on a processor and 50,000 calls to capabilities.
     pub fn clustering_limits(mut self, limits: Limits) -> Self {
         self.clustering_limits = Some(limits);
         self
@@ -323,8 +323,8 @@ impl HostBuilder {
         self
     }
 
-    /// The budget of each time that it finishes or undoes what its calls have left. Default: 128 MiB
-    /// of memory, 2 s on a processor, 60 s in all.
+    /// The budget of each time that it finishes or undoes what its calls have left. Default: as
+    /// its calls have it, but for 60 s in all.
     pub fn recovery_limits(mut self, limits: Limits) -> Self {
         self.recovery_limits = Some(limits);
         self

@@ -10,6 +10,7 @@
 //! | `rows.rs` | `insert`, `upsert` and `search_by_id` over HTTP, against bare redb with the same grouping |
 //! | `many_routes.rs` | the operations on 10,000 routes, against the same on 1,000 |
 //! | `cluster_network.rs` | `cluster_network` of three nodes, against the last server's answer to a bare client |
+//! | `many_nodes.rs` | `configure_cluster` of 50 nodes against one `add_node`, and all operations beside 1,000 nodes |
 //! | `start.rs` | the time from the start of the program to its first reply |
 //! | `memory.rs` | the memory of a node, ready and after requests |
 //! | `size.rs` | bytes of the component and of the program |
@@ -26,6 +27,7 @@ mod dispatch;
 mod durable_writes;
 mod echo;
 mod http_read;
+mod many_nodes;
 mod many_routes;
 mod memory;
 mod native;
@@ -43,13 +45,14 @@ use table::{Row, Table};
 
 type Measurement = fn(&mut Vec<Row>) -> Result<()>;
 
-const MEASUREMENTS: [(&str, Measurement); 9] = [
+const MEASUREMENTS: [(&str, Measurement); 10] = [
     ("dispatch", dispatch::measure),
     ("http_read", http_read::measure),
     ("durable_writes", durable_writes::measure),
     ("rows", rows::measure),
     ("many_routes", many_routes::measure),
     ("cluster_network", cluster_network::measure),
+    ("many_nodes", many_nodes::measure),
     ("start", start::measure),
     ("memory", memory::measure),
     ("size", size::measure),

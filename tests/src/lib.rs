@@ -8,7 +8,9 @@ pub mod golden;
 pub mod javascript;
 pub mod nats;
 pub mod nodes;
+pub mod others;
 pub mod peer;
+pub mod shared;
 pub mod tables;
 
 use harper_host::{Caller, ComponentSource, Error, Grants, Host, HostBuilder, Limits};

@@ -74,11 +74,14 @@ pub struct NatsNode {
     /// What asks them.
     pub nats: Nats,
     supervisor: Supervisor,
-    folder: TempDir,
+    folder: PathBuf,
+    // Removed when this is dropped.
+    _own: Option<TempDir>,
 }
 
 impl NatsNode {
-    /// Starts them with what `change` makes of the usual configuration.
+    /// Starts them with what `change` makes of the usual configuration, in a folder that goes with
+    /// them.
     pub async fn start(
         authority: &Authority,
         name: &str,
@@ -87,13 +90,19 @@ impl NatsNode {
         let folder = tempfile::tempdir()?;
         let mut config = config(folder.path(), name, authority.issue(name, &["127.0.0.1"])?);
         change(&mut config);
+        let node = Self::start_in(folder.path(), config).await?;
+        Ok(Self { _own: Some(folder), ..node })
+    }
+
+    /// Starts them in a folder that stays.
+    pub async fn start_in(folder: &Path, config: Config) -> Result<Self> {
         let (supervisor, nats) = Supervisor::start(config.clone()).await?;
-        Ok(Self { config, nats, supervisor, folder })
+        Ok(Self { config, nats, supervisor, folder: folder.into(), _own: None })
     }
 
     /// The node's folder.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.folder
     }
 
     /// Where other hubs reach its hub.
@@ -233,6 +242,12 @@ pub fn runs(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // The name before it may have anything in it.
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+/// Sends a signal to a server that is up.
+pub fn signal(nats: &Nats, server: harper_host::nats::ServerKind, signal: Signal) -> Result<()> {
+    let pid = pid(nats, server).context("the server is up")?;
+    Ok(kill_process(Pid::from_raw(pid.try_into()?).context("a process id")?, signal)?)
 }
 
 /// Freezes a process, and waits until it is: all its threads, one after another.

@@ -16,6 +16,8 @@ use harper_host::store::Store;
 use harper_host::{Caller, Error, Host, ThisNode};
 use serde_json::{Value, json};
 
+use harper_host::nats::Route;
+
 use crate::nats::{Authority, NatsNode, eventually};
 
 /// A node, which answers others and follows its configuration file.
@@ -26,6 +28,8 @@ pub struct ClusterNode {
     pub store: Store,
     /// Its servers, and the folder that everything is in.
     pub servers: NatsNode,
+    /// Its tables.
+    pub data: Data,
     /// What its streams and durable consumers are asked of.
     pub replicator: Replicator,
     _peers: Peers,
@@ -51,10 +55,24 @@ impl Default for Wanted {
 
 impl ClusterNode {
     async fn start(authority: &Authority, name: &str, wanted: Wanted) -> Result<Self> {
-        let servers = NatsNode::start(authority, name, |_| {}).await?;
-        let folder = servers.folder();
+        Self::on(NatsNode::start(authority, name, |_| {}).await?, wanted).await
+    }
+
+    /// The node on these servers, with what its folder has of it already.
+    pub async fn on(servers: NatsNode, wanted: Wanted) -> Result<Self> {
+        let (folder, name) = (servers.folder(), servers.nats.node_name());
         let file = folder.join(config::FILE_NAME);
-        std::fs::write(&file, format!("clustering:\n  enabled: true\n  nodeName: {name}\n"))?;
+        if !file.exists() {
+            let mut text = format!("clustering:\n  enabled: true\n  nodeName: {name}\n");
+            if !servers.config.hub_routes.is_empty() {
+                let routes: Vec<_> = servers.config.hub_routes.iter().map(shown).collect();
+                let routes = Value::from(routes);
+                text += &format!(
+                    "  hubServer:\n    cluster:\n      network:\n        routes: {routes}\n"
+                );
+            }
+            std::fs::write(&file, text)?;
+        }
         let file = ConfigFile::open(file)?;
         let store = Store::open(folder).await?;
         let of_node = DataConfig { node_name: Some(name.into()), ..DataConfig::default() };
@@ -71,11 +89,15 @@ impl ClusterNode {
             .servers(nats.clone())
             .replicator(replicator.clone())
             .tables(data.clone())
-            .data(data)
+            .data(data.clone())
             .build()
             .await?;
         let peers = Peers::answer(nats.client(), name, host.clone()).await?;
-        let routes = LiveRoutes::watch(file, Routes::default(), nats);
+        let routes = Routes {
+            hub: servers.config.hub_routes.clone(),
+            leaf: servers.config.leaf_routes.clone(),
+        };
+        let routes = LiveRoutes::watch(file, routes, nats);
         Ok(Self {
             _peers: peers,
             _recovery: Recovery::start(host.clone()),
@@ -83,6 +105,7 @@ impl ClusterNode {
             _routes: routes,
             host,
             store,
+            data,
             servers,
             replicator,
         })
@@ -114,6 +137,11 @@ impl ClusterNode {
         ensure!(self.store.put_node(name, record, None).await?.is_ok(), "{name} is there already");
         Ok(())
     }
+}
+
+/// A route, as requests and the configuration have it.
+fn shown(route: &Route) -> Value {
+    json!({ "host": route.host, "port": route.port })
 }
 
 /// Nodes that are joined with each other.
@@ -157,10 +185,7 @@ impl Nodes {
     /// Routes to the hubs of all nodes but the one at this index, as requests have them.
     pub fn routes_to_others(&self, index: usize) -> Value {
         let others = self.nodes.iter().enumerate().filter(|(i, _)| *i != index);
-        others
-            .map(|(_, node)| node.servers.route())
-            .map(|route| json!({ "host": route.host, "port": route.port }))
-            .collect()
+        others.map(|(_, node)| shown(&node.servers.route())).collect()
     }
 
     /// Waits until each node knows of all others, and each leaf can be asked from each.

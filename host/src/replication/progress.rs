@@ -2,15 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
 use crate::capabilities::{ReplicationError, TableName};
-
-/// What was found so short a time ago is taken for what is.
-const FRESH: Duration = Duration::from_secs(1);
 
 /// How something is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -91,8 +87,8 @@ enum Settled {
     Yes,
     /// It is not, and why.
     No(String),
-    /// It was there some time ago.
-    Stale,
+    /// It was there before; which of it nobody has looked at since.
+    Stale { own: bool, node: bool },
     /// It is not known yet.
     Pending,
 }
@@ -127,14 +123,16 @@ impl Shared {
         end: Instant,
     ) -> Result<(), ReplicationError> {
         let mut progress = self.progress.subscribe();
-        let fresh = Instant::now().checked_sub(FRESH).unwrap_or_else(Instant::now);
+        // What was found before may not be so any more: the other node may have removed a stream and
+        // made it anew, and with it this node's durable consumer is gone.
+        let fresh = Instant::now();
         let mut last = None;
         let mut asked = false;
         loop {
             let settled = progress.borrow_and_update().settled(node, changes, fresh);
             match settled {
                 Settled::Yes => return Ok(()),
-                Settled::Stale => self.ask(true, Some(node)),
+                Settled::Stale { own, node: of_node } => self.ask(own, of_node.then_some(node)),
                 Settled::Pending => {}
                 Settled::No(text) => {
                     // Nobody waits for its next turn; should it fail again, that is a longer one.
@@ -232,18 +230,22 @@ impl Progress {
         let of_node = self.nodes.get(node);
         let publish = of_node.and_then(|of_node| of_node.publish.as_deref());
         let is_old = self.own.state.began() < self.own.changed;
-        let mut settled = if is_old { Settled::Pending } else { Settled::Yes };
-        for state in [Some(&self.own.state), of_node.map(|of_node| &of_node.state)] {
-            let Some(state) = state else { continue };
+        let states = [Some(&self.own.state), of_node.map(|of_node| &of_node.state)];
+        let mut is_pending = is_old;
+        let mut stale = [false; 2];
+        for (state, stale) in states.into_iter().zip(&mut stale) {
             match state {
-                State::Failed(_, text) => return Settled::No(text.clone()),
-                State::Pending => settled = Settled::Pending,
-                State::Matched(began) if *began < fresh && matches!(settled, Settled::Yes) => {
-                    settled = Settled::Stale;
-                }
-                State::Matched(_) => {}
+                Some(State::Failed(_, text)) => return Settled::No(text.clone()),
+                Some(State::Pending) => is_pending = true,
+                Some(State::Matched(began)) => *stale = *began < fresh,
+                None => {}
             }
         }
+        let settled = match stale {
+            _ if is_pending => Settled::Pending,
+            [false, false] => Settled::Yes,
+            [own, node] => Settled::Stale { own, node },
+        };
         // Without a record it is not known whose those were that could not be removed.
         let is_concerned =
             |table: &TableName| publish.is_none_or(|publish| publish.contains(table));

@@ -37,9 +37,14 @@ pub struct Limits {
 
 impl Limits {
     /// What a call of the clustering plugin may use when nothing else is said: an operation may be
-    /// about a thousand nodes.
+    /// about a thousand nodes, with a hundred subscriptions each.
     pub(crate) fn of_clustering() -> Self {
-        Self { cpu: Duration::from_secs(5), host_calls: 50_000, ..Self::default() }
+        Self {
+            memory: 256 << 20,
+            cpu: Duration::from_secs(15),
+            host_calls: 50_000,
+            ..Self::default()
+        }
     }
 }
 

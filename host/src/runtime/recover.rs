@@ -40,14 +40,12 @@ impl Recoverer {
 
     /// What it may use when nothing else is said.
     pub(crate) fn limits() -> Limits {
+        // Whatever an operation could begin has to be brought to its end.
         Limits {
-            memory: 128 << 20,
-            cpu: Duration::from_secs(2),
             wall_clock: Duration::from_secs(60),
-            host_calls: 10_000,
             request_bytes: 0,
             reply_bytes: 0,
-            exchanged_bytes: 128 << 20,
+            ..Limits::of_clustering()
         }
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct Fake {
     /// What other nodes answer, by name; one that is not here does not listen.
     pub(crate) answers: RefCell<BTreeMap<String, Result<Value, NatsError>>>,
     pub(crate) asked: RefCell<Vec<Asked>>,
+    /// So many requests find nobody, whoever answers after that.
+    pub(crate) not_heard: Cell<u32>,
     pub(crate) servers: RefCell<Result<Vec<ServerInfo>, NatsError>>,
     pub(crate) servers_asked: RefCell<Vec<Duration>>,
     /// Messages of the node's own streams, by name.
@@ -60,6 +62,7 @@ impl Default for Fake {
             tables: RefCell::new(Ok(Vec::new())),
             answers: RefCell::default(),
             asked: RefCell::default(),
+            not_heard: Cell::default(),
             servers: RefCell::new(Err(NatsError::NotEnabled)),
             servers_asked: RefCell::default(),
             streams: RefCell::default(),
@@ -171,6 +174,10 @@ impl Nats for Fake {
         let request = harper_wire::decode(payload, &harper_wire::Limits::default()).unwrap();
         self.asked.borrow_mut().push((subject.into(), request.into_json(), timeout));
         let node = subject.strip_suffix(".__request__").unwrap();
+        if let Some(left) = self.not_heard.get().checked_sub(1) {
+            self.not_heard.set(left);
+            return Err(NatsError::NoResponders);
+        }
         match self.answers.borrow().get(node).cloned() {
             Some(Ok(answer)) => Ok(harper_wire::encode(&answer.into())),
             Some(Err(error)) => Err(error),

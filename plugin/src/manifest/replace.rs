@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 
 use super::change::{agree, give_up, settle};
@@ -200,10 +199,8 @@ async fn prepare<H: Capabilities>(
             subscriptions: Vec::new(),
             system_info: system_info.clone(),
         };
-        let (before, revision) = present
-            .get(&connection.node)
-            .map(|stored| (stored.record.clone(), stored.revision.clone()))
-            .unzip();
+        let (before, revision) =
+            present.remove(&connection.node).map(|stored| (stored.record, stored.revision)).unzip();
         let new = Some(New { at, record, plan: plan.clone() });
         let (node, change) = (connection.node.clone(), errand.change());
         steps.push(Step { node, change, new, before, revision, left: None });
@@ -224,28 +221,26 @@ async fn prepare<H: Capabilities>(
     if !published.is_empty() {
         host.ensure_streams(&published).await?;
     }
-    let look = |step: &mut Step| {
-        let edits = step.new.as_ref().map(|new| {
-            let edits = new.plan.edits();
-            merge::replacing(step.before.as_ref(), edits)
-        });
-        (step.node.clone(), step.before.clone(), edits)
-    };
-    let looks: Vec<_> = steps.iter_mut().map(look).collect();
-    let starts = looks.iter().map(|(node, before, edits)| async move {
-        let errand = errand.with(node);
+    let looks = steps.iter().map(|step| async move {
+        let errand = errand.with(&step.node);
         let left = wait_for_others(&errand).await?;
-        let edits = edits.as_deref().unwrap_or_default();
-        let needed = merge::needed(before.as_ref(), edits, Origin::Here);
+        let before = step.before.as_ref();
+        let edits = step.new.as_ref().map(|new| merge::replacing(before, new.plan.edits()));
+        let edits = edits.unwrap_or_default();
+        let needed = merge::needed(before, &edits, Origin::Here);
         let starts = if needed.is_empty() {
             Starts::new()
         } else {
             plan::starts(&errand, &needed, REACH).await?
         };
-        let after = merge::edited(before.as_ref(), edits, &starts, Origin::Here);
+        // Of a node that is removed nothing is kept.
+        let after = match step.new {
+            Some(_) => merge::edited(before, &edits, &starts, Origin::Here),
+            None => Vec::new(),
+        };
         Ok::<_, Error>((left, after))
     });
-    let found: Vec<_> = stream::iter(starts).buffered(AT_ONCE).collect().await;
+    let found: Vec<_> = stream::iter(looks).buffered(AT_ONCE).collect().await;
     for (step, found) in steps.iter_mut().zip(found) {
         let (left, after) = found?;
         step.left = left;
@@ -264,12 +259,13 @@ async fn begin<H: Capabilities>(
     whole: &str,
 ) -> Result<bool, Error> {
     let host = errand.host;
-    let stored = join_all(steps.iter().map(|step| step.intent(errand, whole))).await;
-    let now = join_all(steps.iter().map(|step| NodeRecord::get(host, &step.node))).await;
-    let mut current = true;
-    for (step, now) in steps.iter().zip(now) {
-        current &= now.is_ok_and(|now| now.map(|now| now.revision) == step.revision);
-    }
+    let stored = steps.iter().map(|step| step.intent(errand, whole));
+    let stored: Vec<_> = stream::iter(stored).buffered(AT_ONCE).collect().await;
+    let is_current = steps.iter().map(async |step| {
+        let now = NodeRecord::get(host, &step.node).await;
+        now.is_ok_and(|now| now.map(|now| now.revision) == step.revision)
+    });
+    let current = stream::iter(is_current).buffered(AT_ONCE).all(async |is_so| is_so).await;
     let mut failed = None;
     if current && stored.iter().all(Result::is_ok) {
         let mut intent = Intent::new(&errand.with(errand.own), Direction::Forward, None, None);

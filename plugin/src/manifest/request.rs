@@ -220,3 +220,88 @@ pub fn no_stream<H>(errand: &Errand<'_, H>, error: JetStreamError, timeout: Dura
     };
     Failure::of(errand, answer, timeout).error
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::capabilities::{NatsError, ServerInfo};
+    use crate::fake::{Fake, block_on};
+    use crate::manifest::Time;
+
+    /// A node beside which these servers are in the network, asking `b` for its tables.
+    fn asking(host: &Fake, servers: &[&str]) -> Result<Value, Cause> {
+        let server = |name: &&str| ServerInfo {
+            name: (*name).into(),
+            response_time: Duration::ZERO,
+            routes: Vec::new(),
+            cluster_urls: Vec::new(),
+        };
+        *host.servers.borrow_mut() = Ok(servers.iter().map(server).collect());
+        let this = host.node.borrow().clone();
+        let time = Time::begin(host);
+        let errand = Errand { host, this: &this, own: "a", node: "b", operation: "add_node", time };
+        let described = block_on(describe(&errand, Duration::from_secs(5)));
+        described.map(|(tables, _)| tables).map_err(|failure| failure.cause)
+    }
+
+    fn host() -> Fake {
+        let host = Fake::clustered("a");
+        let reply = json!({ "status": "success", "message": { "dev": {} } });
+        host.answers.borrow_mut().insert("b".into(), Ok(reply));
+        host
+    }
+
+    fn asked(host: &Fake) -> usize {
+        host.asked.borrow().len()
+    }
+
+    // covers: nodes.joining
+    #[test]
+    fn a_node_that_is_joined_is_asked_again_until_it_listens() {
+        let host = host();
+        host.not_heard.set(3);
+        assert_eq!(asking(&host, &["a-hub", "b-leaf", "b-hub"]), Ok(json!({ "dev": {} })));
+        assert_eq!((asked(&host), host.slept.get()), (4, STEP * 3));
+        // One that listens at once is asked once, and nobody is asked who is in the network.
+        let host = self::host();
+        assert_eq!(asking(&host, &["b-hub"]), Ok(json!({ "dev": {} })));
+        assert_eq!((asked(&host), host.servers_asked.borrow().len()), (1, 0));
+    }
+
+    // covers: nodes.joining
+    #[test]
+    fn one_that_never_listens_is_given_up() {
+        let host = host();
+        host.not_heard.set(u32::MAX);
+        assert_eq!(asking(&host, &["b-hub"]), Err(Cause::NotListening));
+        assert_eq!(host.slept.get(), JOINING);
+        assert_eq!(asked(&host), 31);
+    }
+
+    // covers: nodes.joining
+    #[test]
+    fn one_that_is_not_there_is_refused_at_once() {
+        // Its leaf may be there, and names that begin alike are of others.
+        for servers in [&["a-hub"][..], &["b-leaf", "bb-hub", "b-hub-hub", "-hub"], &[]] {
+            let host = host();
+            host.not_heard.set(3);
+            assert_eq!(asking(&host, servers), Err(Cause::NotListening));
+            assert_eq!((asked(&host), host.slept.get()), (1, Duration::ZERO));
+        }
+        // So it is when the network does not say who is there.
+        let host = host();
+        *host.servers.borrow_mut() = Err(NatsError::Timeout);
+        assert!(!block_on(is_joined(&host, "b")));
+    }
+
+    // covers: nodes.joining
+    #[test]
+    fn silence_is_not_waited_for_again() {
+        let host = host();
+        host.answers.borrow_mut().insert("b".into(), Err(NatsError::Timeout));
+        assert_eq!(asking(&host, &["b-hub"]), Err(Cause::Silent));
+        assert_eq!((asked(&host), host.slept.get()), (1, Duration::ZERO));
+    }
+}

@@ -8,8 +8,7 @@ use crate::{Granted, denied, refused};
 // covers: grants.replication
 #[tokio::test]
 async fn the_flow_between_nodes_is_for_nobody_else() {
-    let mut grants = Grants::default();
-    grants.replication = true;
+    let grants = Grants { replication: true, ..Grants::default() };
     let text = "plugin 'hostile' cannot have all of its grants: the grant 'replication' reaches \
                 'the flow between nodes', which is the cluster's own";
     assert_eq!(refused(grants).await, text);

@@ -43,7 +43,15 @@ async fn each_request_has_a_later_version_than_all_before() {
     // Whatever the clock does: a version from the future was seen.
     let future = last + 3_600_000_000;
     let version = Version { timestamp: future, node: "node2".into() };
-    node.data.0.writer.ask(1, move |t| Ok(t.see(&version))).await.unwrap();
+    node.data
+        .0
+        .writer
+        .ask(1, move |t| {
+            t.see(&version);
+            Ok(())
+        })
+        .await
+        .unwrap();
     let node = node.again().await;
     node.write(Write::Upsert, json!([{ "id": 1 }])).await.unwrap();
     assert!(versions(&node, layout::rows).await.iter().any(|(_, v)| v.timestamp == future + 1));
