@@ -14,6 +14,8 @@ build: setup
 run: build
 	@cargo run --quiet --example tour
 
+# Most tests wait for servers most of the time: more of them at once than there are processors.
+test: export RUST_TEST_THREADS ?= 4
 test: setup
 	cargo test --workspace
 	cargo run --quiet --example embed

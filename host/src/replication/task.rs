@@ -22,6 +22,9 @@ use crate::store::{Durables, Store};
 const SOON: Duration = Duration::from_millis(100);
 /// The longest.
 const LATER: Duration = Duration::from_secs(10);
+/// When what matches is looked at once more after a change: the other node may have been about to
+/// remove a stream and to make it anew, and a durable goes with its stream.
+const ONCE_MORE: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
 /// Nodes that are worked on at the same time, of those that answer.
 const PLACES: usize = 64;
 
@@ -66,6 +69,8 @@ struct Turn {
     is_running: bool,
     again: Option<Instant>,
     wait: Duration,
+    /// How many of [`ONCE_MORE`] are still to come.
+    once_more: usize,
 }
 
 enum Done {
@@ -78,6 +83,12 @@ impl Turn {
     fn now(&mut self) {
         self.is_due = true;
         self.wait = Duration::ZERO;
+    }
+
+    /// The same after a change, which may not be over yet.
+    fn changed(&mut self) {
+        self.now();
+        self.once_more = ONCE_MORE.len();
     }
 
     /// Takes its turn, if it is its turn.
@@ -95,7 +106,12 @@ impl Turn {
     fn end(&mut self, matches: bool) {
         self.is_running = false;
         self.wait = if matches { Duration::ZERO } else { (self.wait * 2).clamp(SOON, LATER) };
-        self.again = (!matches).then(|| Instant::now() + self.wait);
+        let once_more = ONCE_MORE.get(ONCE_MORE.len() - self.once_more).copied();
+        let after = if matches { once_more } else { Some(self.wait) };
+        if matches {
+            self.once_more = self.once_more.saturating_sub(1);
+        }
+        self.again = after.map(|after| Instant::now() + after);
     }
 
     fn next(&self) -> Option<Instant> {
@@ -188,7 +204,7 @@ impl Task {
 
     fn all(&mut self) {
         self.own.now();
-        self.nodes.values_mut().for_each(|node| node.turn.now());
+        self.nodes.values_mut().for_each(|node| node.turn.changed());
     }
 
     fn failed_ones(&mut self) {
@@ -235,7 +251,7 @@ impl Task {
         }
         for name in &changed {
             if let Some(node) = self.nodes.get_mut(name) {
-                node.turn.now();
+                node.turn.changed();
             }
         }
         if is_change {
