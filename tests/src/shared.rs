@@ -25,7 +25,7 @@ pub struct Flow {
 }
 
 impl Flow {
-    fn from_there(self) -> Self {
+    fn seen_from_there(self) -> Self {
         Self { publish: self.subscribe, subscribe: self.publish }
     }
 }
@@ -157,7 +157,7 @@ pub fn problems(nodes: &[Seen]) -> Vec<String> {
 }
 
 fn mirrored(flows: &Flows) -> Flows {
-    flows.iter().map(|(table, flow)| (table.clone(), flow.from_there())).collect()
+    flows.iter().map(|(table, flow)| (table.clone(), flow.seen_from_there())).collect()
 }
 
 /// Waits until these nodes, which know of no others, agree and nothing is left to be done.
