@@ -47,8 +47,21 @@ pub struct Seen {
 }
 
 impl ClusterNode {
-    /// Looks at it. Fails while its servers do not answer, too.
+    /// Looks at it. Fails when its servers do not answer for some time.
     pub async fn seen(&self) -> Result<Seen> {
+        // A list that is read while one of its items is removed cannot be read.
+        let end = Instant::now() + std::time::Duration::from_secs(5);
+        loop {
+            match self.look().await {
+                Err(_) if Instant::now() < end => {
+                    sleep(std::time::Duration::from_millis(10)).await;
+                }
+                seen => return seen,
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<Seen> {
         let records = self.store.nodes().await?.into_iter();
         let records = records.map(|(node, record)| Ok((node, flows(&record.record)?)));
         let intents = TableName { database: "system".into(), table: "hdb_intents".into() };
