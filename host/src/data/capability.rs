@@ -11,11 +11,11 @@ use super::row::{self, Checked};
 use super::version::Version;
 use super::{Data, Expected, Row as DataRow, Write, open_rows, write};
 use crate::capabilities::{
-    BoxFuture, Page, ROWS_OF_A_PAGE, Row, TableInfo, TableName, Tables, TablesError,
+    BoxFuture, Page, ROWS_OF_A_PAGE, Row, SYSTEM_DATABASE, TableInfo, TableName, Tables,
+    TablesError,
 };
 use crate::json;
 
-const SYSTEM: &str = "system";
 /// Whoever changes records here is no user.
 const WHO: &str = "";
 /// Bytes of memory that rows take after which a page ends, though it has fewer than it may.
@@ -25,7 +25,7 @@ type Reply<'a, T> = BoxFuture<'a, Result<T, TablesError>>;
 
 impl Tables for Data {
     fn get(&self, table: TableName, key: String) -> Reply<'_, Option<Row>> {
-        if table.database == SYSTEM {
+        if table.database == SYSTEM_DATABASE {
             return Tables::get(&self.0.store, table, key);
         }
         Box::pin(async move {
@@ -45,7 +45,7 @@ impl Tables for Data {
     }
 
     fn list(&self, table: TableName, after: Option<String>) -> Reply<'_, Page> {
-        if table.database == SYSTEM {
+        if table.database == SYSTEM_DATABASE {
             return Tables::list(&self.0.store, table, after);
         }
         Box::pin(async move {
@@ -80,7 +80,7 @@ impl Tables for Data {
         record: Value,
         expected: Option<String>,
     ) -> Reply<'_, String> {
-        if table.database == SYSTEM {
+        if table.database == SYSTEM_DATABASE {
             return Tables::put(&self.0.store, table, key, record, expected);
         }
         Box::pin(async move {
@@ -109,7 +109,7 @@ impl Tables for Data {
     }
 
     fn delete(&self, table: TableName, key: String, expected: String) -> Reply<'_, ()> {
-        if table.database == SYSTEM {
+        if table.database == SYSTEM_DATABASE {
             return Tables::delete(&self.0.store, table, key, expected);
         }
         Box::pin(async move {

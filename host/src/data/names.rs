@@ -4,6 +4,7 @@
 //! files and log lines, and are keys of objects in JavaScript peers.
 
 use super::limits::MAX_NAME;
+use crate::capabilities::SYSTEM_DATABASE;
 
 /// What is wrong with a name. The text follows what the name is of, as in `'table' must not be
 /// empty`.
@@ -33,7 +34,6 @@ pub enum NameError {
 
 /// Names that objects of JavaScript give a meaning to.
 const OF_JAVASCRIPT: [&str; 3] = ["__proto__", "constructor", "prototype"];
-const SYSTEM: &str = "system";
 
 /// Fails for what cannot be a database's name.
 ///
@@ -41,7 +41,10 @@ const SYSTEM: &str = "system";
 /// What is wrong with it.
 pub fn check_database(name: &str) -> Result<(), NameError> {
     check_table(name)?;
-    if name.eq_ignore_ascii_case(SYSTEM) { Err(NameError::Reserved(SYSTEM)) } else { Ok(()) }
+    if name.eq_ignore_ascii_case(SYSTEM_DATABASE) {
+        return Err(NameError::Reserved(SYSTEM_DATABASE));
+    }
+    Ok(())
 }
 
 /// Fails for what cannot be a table's name.
@@ -148,7 +151,7 @@ mod tests {
             assert_eq!(check_attribute(name), Err(NameError::Reserved(name)));
         }
         for name in ["system", "SYSTEM", "System"] {
-            assert_eq!(check_database(name), Err(NameError::Reserved(SYSTEM)));
+            assert_eq!(check_database(name), Err(NameError::Reserved(SYSTEM_DATABASE)));
         }
         let long = "é".repeat(126);
         for check in [check_database, check_table, check_attribute] {

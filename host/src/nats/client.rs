@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::rustls::ClientConfig;
 use zeroize::Zeroizing;
 
-use super::document::reachable;
+use super::document::address;
 use super::keeper::Command;
 use super::network::{self, Servers, ServersError};
 use super::state::State;
@@ -88,12 +88,8 @@ impl Nats {
         [hub, leaf]: [mpsc::Sender<Command>; 2],
     ) -> Result<Self, Error> {
         let ports = state.ports();
-        let at = |kind| match kind {
-            ServerKind::Hub => (reachable(config.hub_clients.host), ports.hub_clients),
-            ServerKind::Leaf => (reachable(config.leaf_clients.host), ports.leaf_clients),
-        };
         let connect = async |kind, user: String| {
-            let (host, port) = at(kind);
+            let (host, port) = address(kind, config, ports);
             let address = Route { host: host.to_string(), port };
             connect(kind, &address, user, &config.password, files.client.clone()).await
         };

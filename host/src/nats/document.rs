@@ -304,6 +304,14 @@ pub(super) fn reachable(host: IpAddr) -> IpAddr {
     }
 }
 
+/// Where clients of one of the servers reach it.
+pub(super) fn address(kind: ServerKind, config: &Config, ports: Ports) -> (IpAddr, u16) {
+    match kind {
+        ServerKind::Hub => (reachable(config.hub_clients.host), ports.hub_clients),
+        ServerKind::Leaf => (reachable(config.leaf_clients.host), ports.leaf_clients),
+    }
+}
+
 fn port(listen: Listen, pinned: u16) -> i32 {
     match (pinned, listen.port) {
         // Any.

@@ -6,7 +6,6 @@
 //! server that refuses or closes the connection is alive, or has ended, which its keeper sees.
 
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +18,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 use zeroize::Zeroizing;
 
-use super::document::reachable;
+use super::document::address;
 use super::process::Launch;
 use super::{Config, ServerKind};
 
@@ -106,7 +105,7 @@ impl Pulse {
 
 impl Connection {
     async fn make(kind: ServerKind, launch: &Launch) -> io::Result<Self> {
-        let (host, port) = address(kind, launch);
+        let (host, port) = address(kind, &launch.config, launch.state.ports());
         let mut stream = TcpStream::connect((host, port)).await?;
         stream.set_nodelay(true)?;
         // The server speaks first, in the clear, and then waits for the handshake.
@@ -147,14 +146,6 @@ async fn read_line(stream: &mut (impl AsyncBufRead + Unpin), line: &mut Vec<u8>)
     let left = LONGEST.saturating_sub(line.len()) as u64;
     stream.take(left).read_until(b'\n', line).await?;
     if line.ends_with(b"\n") { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
-}
-
-fn address(kind: ServerKind, launch: &Launch) -> (IpAddr, u16) {
-    let (config, ports) = (&launch.config, launch.state.ports());
-    match kind {
-        ServerKind::Hub => (reachable(config.hub_clients.host), ports.hub_clients),
-        ServerKind::Leaf => (reachable(config.leaf_clients.host), ports.leaf_clients),
-    }
 }
 
 #[derive(Serialize)]

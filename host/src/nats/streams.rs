@@ -119,7 +119,7 @@ impl Nats {
         stream: &str,
         patience: Duration,
     ) -> Result<bool, Error> {
-        self.delete(&format!("$JS.{domain}.API.STREAM.DELETE.{stream}"), patience).await
+        self.is_found(&format!("$JS.{domain}.API.STREAM.DELETE.{stream}"), patience).await
     }
 
     /// Whether a stream has a durable consumer of this name.
@@ -131,11 +131,7 @@ impl Nats {
         patience: Duration,
     ) -> Result<bool, Error> {
         let subject = format!("$JS.{domain}.API.CONSUMER.INFO.{stream}.{durable}");
-        match self.ask_api::<IgnoredAny>(&subject, Vec::new(), patience).await {
-            Ok(_) => Ok(true),
-            Err(Error::NotFound) => Ok(false),
-            Err(error) => Err(error),
-        }
+        self.is_found(&subject, patience).await
     }
 
     /// Makes a durable consumer that is pulled from, with explicit acknowledgement.
@@ -176,10 +172,12 @@ impl Nats {
         durable: &str,
         patience: Duration,
     ) -> Result<bool, Error> {
-        self.delete(&format!("$JS.{domain}.API.CONSUMER.DELETE.{stream}.{durable}"), patience).await
+        self.is_found(&format!("$JS.{domain}.API.CONSUMER.DELETE.{stream}.{durable}"), patience)
+            .await
     }
 
-    async fn delete(&self, subject: &str, patience: Duration) -> Result<bool, Error> {
+    /// Asks what needs no more than its subject; whether what it is about was there.
+    async fn is_found(&self, subject: &str, patience: Duration) -> Result<bool, Error> {
         match self.ask_api::<IgnoredAny>(subject, Vec::new(), patience).await {
             Ok(_) => Ok(true),
             Err(Error::NotFound) => Ok(false),

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_rustls::rustls::ClientConfig;
 
 use super::client::{ask_until_answered, connect};
-use super::document::reachable;
+use super::document::{address, reachable};
 use super::keeper::Keeper;
 use super::output::Secrets;
 use super::process::{Launch, Process};
@@ -138,7 +138,7 @@ impl Kept {
 /// The leaf's streams answer on the hub: the two are linked.
 async fn linked(config: &Config, launch: &Launch, tls: ClientConfig) -> Result<(), Error> {
     let hub = ServerKind::Hub;
-    let (host, port) = (reachable(config.hub_clients.host), launch.state.ports().hub_clients);
+    let (host, port) = address(hub, config, launch.state.ports());
     let address = Route { host: host.to_string(), port };
     let client = connect(hub, &address, config.user.clone(), &config.password, tls).await?;
     let subject = format!("$JS.{}.API.INFO", config.leaf_name());

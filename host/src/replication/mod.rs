@@ -39,7 +39,7 @@ use crate::store::{self, Store};
 use counted::Counted;
 use progress::{Lease, Shared};
 use task::Task;
-use wanted::is_table;
+use wanted::{is_table, not_shared};
 
 /// Sees to streams and durable consumers until it is dropped. What is there then stays.
 #[derive(Debug)]
@@ -95,9 +95,7 @@ impl Replication for Replicator {
     ) -> BoxFuture<'_, Result<Held, ReplicationError>> {
         Box::pin(async move {
             if let Some(table) = tables.iter().find(|table| !is_table(table)) {
-                let name = wanted::shown(table);
-                let text = format!("'{}' is no table that nodes can share", name.escape_debug());
-                return Err(ReplicationError::InvalidRequest(text));
+                return Err(ReplicationError::InvalidRequest(not_shared(table)));
             }
             let lease = Lease::take(self.0.shared.clone(), tables);
             lease.streams_are_there(Instant::now() + timeout).await?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use harper_wire::names;
 
-use super::wanted::{shown, stream_of};
+use super::wanted::stream_of;
 use crate::capabilities::{JetStreamError, TableName};
 use crate::config;
 use crate::nats::{Nats, StreamConfig};
@@ -110,8 +110,7 @@ impl Own {
                         Step::Update => "changed",
                         Step::Delete => "deleted",
                     };
-                    let text =
-                        format!("The stream of '{}' could not be {what}: {error}", shown(&table));
+                    let text = format!("The stream of '{table}' could not be {what}: {error}");
                     result.failed.insert(table, text);
                 }
             }

@@ -9,7 +9,7 @@ use harper_wire::names;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-use super::wanted::{shown, stream_of};
+use super::wanted::stream_of;
 use crate::capabilities::{JetStream, JetStreamError, TableName};
 use crate::nats::{Deliver, Nats};
 use crate::store::{Durable, Durables, Start, Store};
@@ -197,7 +197,7 @@ impl Remote {
         if let JetStreamError::Unavailable(_) | JetStreamError::Timeout = error {
             return Failed::Unreachable(self.unreachable(&error));
         }
-        let of = table.map(|table| format!(" of '{}'", shown(table))).unwrap_or_default();
+        let of = table.map(|table| format!(" of '{table}'")).unwrap_or_default();
         let node = &self.node;
         let error = match error {
             JetStreamError::NotFound => "the node has no stream of this table".into(),

@@ -55,9 +55,7 @@ impl Wanted {
         for one in record.subscriptions {
             let table = TableName { database: one.schema, table: one.table };
             if !is_table(&table) {
-                let name = format!("{}.{}", table.database, table.table);
-                let text = format!("'{}' is no table that nodes can share", name.escape_debug());
-                wanted.wrong.get_or_insert(text);
+                wanted.wrong.get_or_insert_with(|| not_shared(&table));
                 continue;
             }
             let start = match (one.start_time, one.from) {
@@ -91,9 +89,9 @@ pub(super) fn stream_of(table: &TableName) -> String {
     harper_wire::names::stream(&table.database, &table.table)
 }
 
-/// A table's name for people.
-pub(super) fn shown(table: &TableName) -> String {
-    format!("{}.{}", table.database, table.table)
+/// What is said of a table that cannot be.
+pub(super) fn not_shared(table: &TableName) -> String {
+    format!("'{}' is no table that nodes can share", table.to_string().escape_debug())
 }
 
 #[cfg(test)]

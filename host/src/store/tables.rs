@@ -5,10 +5,9 @@ use serde_json::Value;
 use super::records::{INTENTS, NODES, Record, Records, Stale};
 use super::{Error, Store};
 use crate::capabilities::{
-    BoxFuture, Page, ROWS_OF_A_PAGE, Row, TableInfo, TableName, Tables, TablesError,
+    BoxFuture, Page, ROWS_OF_A_PAGE, Row, SYSTEM_DATABASE, TableInfo, TableName, Tables,
+    TablesError,
 };
-
-const DATABASE: &str = "system";
 
 /// A table of the operations.
 struct Known {
@@ -87,7 +86,7 @@ impl Tables for Store {
 
     fn describe(&self) -> Reply<'_, Vec<TableInfo>> {
         let info = |known: &Known| TableInfo {
-            name: TableName { database: DATABASE.into(), table: known.name.into() },
+            name: TableName { database: SYSTEM_DATABASE.into(), table: known.name.into() },
             hash_attribute: known.attributes[0].into(),
             attributes: known.attributes.iter().map(|&name| name.into()).collect(),
         };
@@ -96,7 +95,7 @@ impl Tables for Store {
 }
 
 fn find(TableName { database, table }: &TableName) -> Result<&'static Known, TablesError> {
-    if database != DATABASE {
+    if database != SYSTEM_DATABASE {
         return Err(TablesError::NotFound(format!("database '{database}' does not exist")));
     }
     let missing = || TablesError::NotFound(format!("Table '{database}.{table}' does not exist"));

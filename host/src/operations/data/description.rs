@@ -1,9 +1,8 @@
 //! A table as the API describes it.
 
-use md5::{Digest, Md5};
+use harper_wire::names;
 use serde_json::{Map, Value, json};
 
-use crate::capabilities::TableName;
 use crate::data::TableDescription;
 use crate::dispatch::{Error, ErrorKind, Reply};
 use crate::json;
@@ -27,7 +26,7 @@ pub(super) fn of(table: &TableDescription) -> Value {
         "audit": true,
         "schema_defined": false,
         "attributes": attributes.collect::<Vec<_>>(),
-        "clustering_stream_name": stream_name(&table.name),
+        "clustering_stream_name": names::stream(&table.name.database, &table.name.table),
         "record_count": table.record_count,
         "last_updated_record": table.last_updated,
     })
@@ -43,15 +42,10 @@ pub(super) async fn reply(
     Ok(Reply::Json(text.await.map_err(lost)?))
 }
 
-/// The name of the stream in which Harper's nodes find the table's transactions.
-fn stream_name(TableName { database, table }: &TableName) -> String {
-    let digest = Md5::digest(format!("{database}.{table}"));
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capabilities::TableName;
 
     // covers: data.describe.aside
     #[tokio::test]
@@ -70,7 +64,15 @@ mod tests {
 
     #[test]
     fn a_stream_is_named_in_lower_case_hex() {
-        let name = TableName { database: "dev".into(), table: "dog".into() };
-        assert_eq!(stream_name(&name), "9d2969dfab3c9b5daa6f8d3d0b3ad347");
+        let table = TableDescription {
+            name: TableName { database: "dev".into(), table: "dog".into() },
+            id: 1,
+            primary_key: "id".into(),
+            attributes: Vec::new(),
+            record_count: 0,
+            created: 0,
+            last_updated: None,
+        };
+        assert_eq!(of(&table)["clustering_stream_name"], "9d2969dfab3c9b5daa6f8d3d0b3ad347");
     }
 }
