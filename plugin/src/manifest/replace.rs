@@ -6,7 +6,7 @@ use futures_util::stream::{self, StreamExt};
 
 use super::change::{agree, give_up, settle};
 use super::intent::{Direction, Intent, StoredIntent, release_parts, under_way, wait_for_others};
-use super::merge::{Edit, Origin, Starts};
+use super::merge::{Origin, Starts};
 use super::plan::{Plan, Tables};
 use super::remove::remove_unnamed;
 use super::request::{Change, Failure};
@@ -317,15 +317,10 @@ async fn replace_one<H: Capabilities>(
         }
     }
     let keys: Vec<_> = new.record.subscriptions.iter().map(|one| one.key()).collect();
-    let named: HashSet<_> = keys.iter().copied().collect();
-    let dropped = step.before.iter().flat_map(|before| &before.subscriptions);
-    let dropped = dropped.filter(|gone| !named.contains(&gone.key()));
-    let dropped: Vec<_> =
-        dropped.map(|gone| Edit::Drop(gone.schema.clone(), gone.table.clone())).collect();
-    let mut written = merge::as_they_are(Some(&new.record), &keys);
+    let kept = merge::as_they_are(Some(&new.record), &keys);
+    let written = merge::replacing(step.before.as_ref(), kept);
     let mut told = new.plan.told();
-    told.extend(dropped.iter().map(merge::told));
-    written.extend(dropped);
+    told.extend(written[keys.len()..].iter().map(merge::told));
     let change = Change {
         subscriptions: Some(told),
         is_new: step.before.is_none(),
