@@ -28,64 +28,54 @@ use crate::data::{self, Data};
 use crate::dispatch::{Error, Native};
 use crate::runtime::Operation;
 
-/// Describes an operation under one of its names.
-type Describe = fn(&str) -> Operation;
+/// An operation under all of its names: how it is described under one, and performed.
+type Known = (&'static [&'static str], fn(&str) -> Operation, fn(&Data) -> Arc<Native>);
+
+const ALL: [Known; 13] = [
+    (&create_database::NAMES, create_database::operation, |data| {
+        with(data, |data, _, request| create_database::perform(data, request))
+    }),
+    (&drop_database::NAMES, drop_database::operation, |data| {
+        with(data, |data, _, request| drop_database::perform(data, request))
+    }),
+    (&["create_table"], create_table::operation, |data| with(data, create_table::perform)),
+    (&["drop_table"], drop_table::operation, |data| {
+        with(data, |data, _, request| drop_table::perform(data, request))
+    }),
+    (&["describe_all"], describe_all::operation, |data| {
+        with(data, |data, _, _| describe_all::perform(data))
+    }),
+    (&describe_database::NAMES, describe_database::operation, |data| {
+        with(data, |data, _, request| describe_database::perform(data, request))
+    }),
+    (&["describe_table"], describe_table::operation, |data| {
+        with(data, |data, _, request| describe_table::perform(data, request))
+    }),
+    (&["insert"], insert::operation, |data| with(data, insert::perform)),
+    (&["update"], update::operation, |data| with(data, update::perform)),
+    (&["upsert"], upsert::operation, |data| with(data, upsert::perform)),
+    (&["delete"], delete::operation, |data| with(data, delete::perform)),
+    (&search_by_id::NAMES, search_by_id::operation, |data| {
+        with(data, |data, _, request| search_by_id::perform(data, request))
+    }),
+    (&search_by_value::NAMES, search_by_value::operation, |data| {
+        with(data, |data, _, request| search_by_value::perform(data, request))
+    }),
+];
 
 /// All of them.
 pub(super) fn descriptions() -> Vec<Operation> {
-    let each: [(&[&str], Describe); 13] = [
-        (&create_database::NAMES, create_database::operation),
-        (&drop_database::NAMES, drop_database::operation),
-        (&["create_table"], create_table::operation),
-        (&["drop_table"], drop_table::operation),
-        (&["describe_all"], describe_all::operation),
-        (&describe_database::NAMES, describe_database::operation),
-        (&["describe_table"], describe_table::operation),
-        (&["insert"], insert::operation),
-        (&["update"], update::operation),
-        (&["upsert"], upsert::operation),
-        (&["delete"], delete::operation),
-        (&search_by_id::NAMES, search_by_id::operation),
-        (&search_by_value::NAMES, search_by_value::operation),
-    ];
-    each.iter().flat_map(|(names, operation)| names.iter().map(|name| operation(name))).collect()
+    let described = |(names, operation, _): Known| names.iter().map(move |name| operation(name));
+    ALL.into_iter().flat_map(described).collect()
 }
 
 /// All of them, as they are performed.
 pub(super) fn operations(data: Data) -> Vec<(Operation, Arc<Native>)> {
-    descriptions()
-        .into_iter()
-        .map(|operation| {
-            let native = native(&data, &operation.name);
-            (operation, native)
-        })
-        .collect()
-}
-
-fn native(data: &Data, name: &str) -> Arc<Native> {
-    match name {
-        "create_database" | "create_schema" => {
-            with(data, |data, _, request| create_database::perform(data, request))
-        }
-        "drop_database" | "drop_schema" => {
-            with(data, |data, _, request| drop_database::perform(data, request))
-        }
-        "create_table" => with(data, create_table::perform),
-        "drop_table" => with(data, |data, _, request| drop_table::perform(data, request)),
-        "describe_all" => with(data, |data, _, _| describe_all::perform(data)),
-        "describe_database" | "describe_schema" => {
-            with(data, |data, _, request| describe_database::perform(data, request))
-        }
-        "describe_table" => with(data, |data, _, request| describe_table::perform(data, request)),
-        "insert" => with(data, insert::perform),
-        "update" => with(data, update::perform),
-        "upsert" => with(data, upsert::perform),
-        "delete" => with(data, delete::perform),
-        "search_by_id" | "search_by_hash" => {
-            with(data, |data, _, request| search_by_id::perform(data, request))
-        }
-        _ => with(data, |data, _, request| search_by_value::perform(data, request)),
-    }
+    let performed = |(names, operation, native): Known| {
+        names.iter().map(move |name| (operation(name), native)).collect::<Vec<_>>()
+    };
+    let all = ALL.into_iter().flat_map(performed);
+    all.map(|(operation, native)| (operation, native(&data))).collect()
 }
 
 impl From<data::Error> for Error {

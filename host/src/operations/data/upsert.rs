@@ -27,6 +27,5 @@ pub(super) async fn perform(data: Data, caller: Caller, request: Value) -> Resul
     Ok(json!({
         "message": format!("upserted {} of {count} records", written.written.len()),
         "upserted_hashes": shown(written.written),
-
     }))
 }
