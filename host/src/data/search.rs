@@ -7,19 +7,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::Stream;
-use redb::{AccessGuard, ReadTransaction, TableError};
+use redb::{AccessGuard, ReadTransaction};
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use super::Row;
 use super::catalog::Table;
 use super::error::Error;
 use super::key::Key;
-use super::layout;
 use super::row;
-use super::transaction::by_key;
+use super::{Row, open_rows};
 use crate::json;
 
 /// How long a search may take, its reader included: while it lasts, nothing that it reads is
@@ -207,13 +205,9 @@ async fn run(
             let read = cursor.chunk();
             (cursor, read)
         });
-        let (back, read) = match read.await {
-            Ok((back, Ok(read))) => (back, Ok(read)),
-            Ok((back, Err(error))) => (back, Err(error)),
-            Err(_) => {
-                let _ = timeout_at(deadline, chunks.send(Err(Error::Lost))).await;
-                return;
-            }
+        let Ok((back, read)) = read.await else {
+            let _ = timeout_at(deadline, chunks.send(Err(Error::Lost))).await;
+            return;
         };
         let (chunk, is_last) = match read {
             Ok(Chunk { rows, is_last }) => (Ok(rows), is_last),
@@ -252,14 +246,7 @@ impl Cursor {
         if self.left == 0 {
             return Ok(chunk);
         }
-        let name = layout::rows(self.table.id);
-        let table = match self.transaction.open_table(by_key(&name)) {
-            Ok(table) => table,
-            Err(TableError::TableDoesNotExist(_)) => {
-                return Err(Error::NoTable(self.table.name.clone()));
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let table = open_rows(&self.transaction, &self.table)?;
         let range = (as_slice(&self.range.0), as_slice(&self.range.1));
         let mut entries = table.range::<&[u8]>(range)?;
         let (mut bytes, mut looked_at, mut looked_at_bytes) = (0, 0, 0);

@@ -265,35 +265,37 @@ impl<'t> Transaction<'t> {
         let mut log = self.redb.open_table(LOG)?;
         log.insert(sequence, value.as_slice())?;
         self.state.log_keys += keys;
-        while self.state.log_keys > self.limits.log_keys {
-            // The newest stays, however large it is.
-            let first = log.first()?.map(|(first, _)| first.value());
-            if first.is_none_or(|first| first == sequence) {
-                break;
-            }
-            let Some((_, value)) = log.pop_first()? else { break };
-            let keys = Change::weight(value.value())?;
-            self.state.log_keys = self.state.log_keys.saturating_sub(keys);
-        }
-        Ok(())
+        let most = self.limits.log_keys;
+        // The newest stays, however large it is.
+        self.forget(&mut log, |state, first| state.log_keys > most && first != sequence)
     }
 
     /// Removes what the log holds up to the sequence `through`, that too.
     pub fn trim(&mut self, through: u64) -> Result<(), Error> {
         let mut log = self.redb.open_table(LOG)?;
+        self.forget(&mut log, |_, first| first <= through)
+    }
+
+    /// Removes the oldest change of the log, for as long as its sequence says that it goes.
+    fn forget(
+        &mut self,
+        log: &mut Log<'_>,
+        goes: impl Fn(&State, u64) -> bool,
+    ) -> Result<(), Error> {
         loop {
             let first = log.first()?.map(|(first, _)| first.value());
-            if first.is_none_or(|first| first > through) {
-                break;
+            if first.is_none_or(|first| !goes(&self.state, first)) {
+                return Ok(());
             }
-            let Some((_, value)) = log.pop_first()? else { break };
+            let Some((_, value)) = log.pop_first()? else { return Ok(()) };
             let keys = Change::weight(value.value())?;
             self.state.log_keys = self.state.log_keys.saturating_sub(keys);
             self.is_changed = true;
         }
-        Ok(())
     }
 }
+
+type Log<'t> = redb::Table<'t, u64, &'static [u8]>;
 
 /// Opens a redb table of the given name, of rows or of tombstones.
 pub(super) fn by_key(name: &str) -> layout::ByKey<'_> {
