@@ -14,8 +14,8 @@ use crate::Host;
 use crate::node_name::{self, NodeNameError};
 
 /// Requests that are held at the same time, those included that wait for a place to run; of those
-/// with more than a mebibyte, fewer. What comes beyond stays with the connection, which drops the newest when it holds too much: whoever asked
-/// sees a timeout.
+/// with more than a mebibyte, fewer. What comes beyond stays with the connection, which drops the
+/// newest when it holds too much: whoever asked sees a timeout.
 const HELD: u32 = 64;
 
 /// Answers until it is dropped.

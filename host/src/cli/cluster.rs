@@ -97,7 +97,8 @@ impl Servers {
         &self.replicator
     }
 
-    /// Answers other nodes, ends what earlier operations have left, and follows the configuration and the certificates from now on.
+    /// Answers other nodes, ends what earlier operations have left, and follows the configuration
+    /// and the certificates from now on.
     pub(super) async fn join(self, file: ConfigFile, host: Host) -> Result<Member> {
         let Self { supervisor, nats, files, routes, reconciler, replicator: _ } = self;
         let peers = Peers::answer(nats.client(), nats.node_name(), host.clone()).await?;

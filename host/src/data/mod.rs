@@ -368,8 +368,8 @@ impl Data {
     /// more than one is a search among the others.
     ///
     /// # Errors
-    /// There is no such table, there are too many keys, too many searches go on; or, of a chunk, the file cannot be read or
-    /// the table was dropped meanwhile.
+    /// There is no such table, there are too many keys, too many searches go on; or, of a chunk, the
+    /// file cannot be read or the table was dropped meanwhile.
     pub fn look_up(
         &self,
         name: &TableName,
