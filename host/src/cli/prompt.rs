@@ -1,8 +1,8 @@
 //! Questions on the terminal, and secrets from standard input.
 
-use std::io::{BufRead, IsTerminal, Read, Write, stderr, stdin};
+use std::io::{self, BufRead, IsTerminal, Read, Write, stderr, stdin};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
@@ -49,6 +49,12 @@ pub(super) fn ask(question: &str) -> Result<String> {
 pub(super) fn ask_password(question: &str) -> Result<Zeroizing<String>> {
     let password = rpassword::prompt_password(question).context("the password cannot be read")?;
     Ok(Zeroizing::new(password))
+}
+
+/// Whether a question was ended by a signal.
+pub(super) fn was_interrupted(error: &Error) -> bool {
+    let is_interruption = |cause: &io::Error| cause.kind() == io::ErrorKind::Interrupted;
+    error.chain().filter_map(|cause| cause.downcast_ref()).any(is_interruption)
 }
 
 /// A new password, which must be typed alike twice.

@@ -218,7 +218,14 @@ async fn asked(stop: &mut StopSignals) -> Result<Option<(String, Zeroizing<Strin
             terminal.restore();
             Ok(None)
         }
-        answers = tokio::task::spawn_blocking(first_super_user) => answers?.map(Some),
+        answers = tokio::task::spawn_blocking(first_super_user) => match answers? {
+            // The question may hear of a Ctrl-C first.
+            Err(error) if prompt::was_interrupted(&error) => {
+                terminal.restore();
+                Ok(None)
+            }
+            answers => answers.map(Some),
+        },
     }
 }
 
