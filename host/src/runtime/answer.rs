@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::timeout_at;
 
-use super::call::{Deadline, State, Used};
+use super::call::Deadline;
+use super::clustering::Export;
 use super::{CallError, Limits, LoadError, Plugin, Runtime};
 use crate::capabilities::Exceeded;
-use crate::wit::clustering::ClusteringPre;
 
 /// Answers that run at the same time; more wait for a place.
 pub(super) const CONCURRENT_ANSWERS: u32 = 8;
@@ -21,29 +21,22 @@ const WAITING_ANSWERS: usize = 64;
 
 /// What answers other nodes, ready to be called.
 pub(crate) struct Answerer {
-    plugin: Arc<Plugin>,
-    prepared: ClusteringPre<State>,
-    limits: Limits,
+    export: Export,
     waiting: Semaphore,
     places: Semaphore,
-    name: Arc<str>,
 }
 
 impl Answerer {
     /// A plugin that exports `peer`.
     pub(crate) fn new(plugin: Arc<Plugin>, limits: Limits) -> Result<Self, LoadError> {
-        let name = || plugin.name.to_string();
-        limits.check().map_err(|source| LoadError::Limits { plugin: name(), source })?;
-        let prepared = ClusteringPre::new(plugin.prepared.instance_pre().clone());
-        let prepared = prepared
-            .map_err(|error| LoadError::World { plugin: name(), message: format!("{error:#}") })?;
+        let export = Export::new(plugin, limits, "peer")?;
         let waiting = Semaphore::new(WAITING_ANSWERS + CONCURRENT_ANSWERS as usize);
         let places = Semaphore::new(CONCURRENT_ANSWERS as usize);
-        Ok(Self { plugin, prepared, limits, waiting, places, name: "peer".into() })
+        Ok(Self { export, waiting, places })
     }
 
     pub(crate) fn largest_request(&self) -> usize {
-        self.limits.request_bytes
+        self.export.limits.request_bytes
     }
 
     /// What an answer may use when nothing else is said.
@@ -68,33 +61,30 @@ impl Runtime {
         answerer: &Answerer,
         request: Vec<u8>,
     ) -> Result<Vec<u8>, CallError> {
-        let Answerer { plugin, prepared, limits, .. } = answerer;
+        let Answerer { export, waiting, places } = answerer;
+        let limits = export.limits;
         if request.len() > limits.request_bytes {
             let (size, limit) = (request.len(), limits.request_bytes);
             return Err(CallError::RequestTooLarge { size, limit });
         }
-        let Ok(_waiting) = answerer.waiting.try_acquire() else { return Err(CallError::Busy) };
+        let Ok(_waiting) = waiting.try_acquire() else { return Err(CallError::Busy) };
         let deadline = Deadline::after(limits.wall_clock);
-        let place = timeout_at(deadline.end, answerer.places.acquire()).await;
+        let place = timeout_at(deadline.end, places.acquire()).await;
         let Ok(Ok(_place)) = place else { return Err(CallError::Busy) };
         let _running = self.ticker.run();
 
-        let mut store = self.store(plugin, *limits, &answerer.name, false, deadline);
+        let mut store = export.store(self, false, deadline);
         // Around everything: an epoch does not interrupt a call that waits for the host.
         let reply = timeout_at(deadline.end, async {
-            let exports = prepared.instantiate_async(&mut store).await?;
+            let exports = export.instance(&mut store).await?;
             let peer = exports.harper_plugin_peer();
             store.run_concurrent(async |accessor| peer.call_answer(accessor, request).await).await?
         })
         .await;
-        self.metrics.call(&plugin.counted, &Used::of(store.data()));
-        match reply {
-            Err(_) => Err(CallError::Exceeded(Exceeded::WallClock(limits.wall_clock))),
-            Ok(Err(trap)) => Err(trap.into()),
-            Ok(Ok(reply)) if reply.len() > limits.reply_bytes => {
-                Err(CallError::Exceeded(Exceeded::ReplyBytes(limits.reply_bytes)))
-            }
-            Ok(Ok(reply)) => Ok(reply),
+        let reply = export.ended(self, &store, reply)?;
+        if reply.len() > limits.reply_bytes {
+            return Err(CallError::Exceeded(Exceeded::ReplyBytes(limits.reply_bytes)));
         }
+        Ok(reply)
     }
 }

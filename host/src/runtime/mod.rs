@@ -5,6 +5,7 @@
 mod answer;
 mod cache;
 mod call;
+mod clustering;
 mod component;
 mod engine;
 mod error;

@@ -7,35 +7,26 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::timeout_at;
 
-use super::call::{Deadline, State, Used};
+use super::call::Deadline;
+use super::clustering::Export;
 use super::{CallError, Limits, LoadError, Plugin, Runtime};
-use crate::capabilities::Exceeded;
-use crate::wit::clustering::ClusteringPre;
 
 /// What finishes or undoes what is left, ready to be called.
 pub(crate) struct Recoverer {
-    plugin: Arc<Plugin>,
-    prepared: ClusteringPre<State>,
-    limits: Limits,
+    export: Export,
     one_at_a_time: Mutex<()>,
-    name: Arc<str>,
 }
 
 impl Recoverer {
     /// A plugin that exports `recovery`.
     pub(crate) fn new(plugin: Arc<Plugin>, limits: Limits) -> Result<Self, LoadError> {
-        let name = || plugin.name.to_string();
-        limits.check().map_err(|source| LoadError::Limits { plugin: name(), source })?;
-        let prepared = ClusteringPre::new(plugin.prepared.instance_pre().clone());
-        let prepared = prepared
-            .map_err(|error| LoadError::World { plugin: name(), message: format!("{error:#}") })?;
-        let one_at_a_time = Mutex::default();
-        Ok(Self { plugin, prepared, limits, one_at_a_time, name: "recover".into() })
+        let export = Export::new(plugin, limits, "recover")?;
+        Ok(Self { export, one_at_a_time: Mutex::default() })
     }
 
     /// Whether it is this plugin whose calls may leave something.
     pub(crate) fn is_of(&self, plugin: &Arc<Plugin>) -> bool {
-        Arc::ptr_eq(&self.plugin, plugin)
+        Arc::ptr_eq(&self.export.plugin, plugin)
     }
 
     /// What it may use when nothing else is said.
@@ -53,22 +44,18 @@ impl Recoverer {
 impl Runtime {
     /// Returns how much is left.
     pub(crate) async fn recover(&self, recoverer: &Recoverer) -> Result<u32, CallError> {
-        let Recoverer { plugin, prepared, limits, one_at_a_time, name } = recoverer;
+        let Recoverer { export, one_at_a_time } = recoverer;
         let _alone = one_at_a_time.lock().await;
-        let deadline = Deadline::after(limits.wall_clock);
+        let deadline = Deadline::after(export.limits.wall_clock);
         let _running = self.ticker.run();
-        let mut store = self.store(plugin, *limits, name, true, deadline);
+        let mut store = export.store(self, true, deadline);
         // Around everything: an epoch does not interrupt a call that waits for the host.
         let left = timeout_at(deadline.end, async {
-            let exports = prepared.instantiate_async(&mut store).await?;
+            let exports = export.instance(&mut store).await?;
             let recovery = exports.harper_plugin_recovery();
             store.run_concurrent(async |accessor| recovery.call_recover(accessor).await).await?
         })
         .await;
-        self.metrics.call(&plugin.counted, &Used::of(store.data()));
-        match left {
-            Err(_) => Err(CallError::Exceeded(Exceeded::WallClock(limits.wall_clock))),
-            Ok(left) => Ok(left?),
-        }
+        export.ended(self, &store, left)
     }
 }
