@@ -288,6 +288,30 @@ pub fn schema(default_schema: Option<&str>) -> Value {
     })
 }
 
+/// The JSON schema of a request about one node and what is shared with it; in its example it is
+/// `node`, and `subscription`.
+pub fn request_schema(
+    operation: &str,
+    default_schema: Option<&str>,
+    node: &str,
+    subscription: Value,
+) -> Value {
+    json!({
+        "type": "object",
+        "required": ["operation", "node_name", "subscriptions"],
+        "properties": {
+            "operation": { "const": operation },
+            "node_name": node_name_schema(),
+            "subscriptions": schema(default_schema),
+        },
+        "examples": [{
+            "operation": operation,
+            "node_name": node,
+            "subscriptions": [subscription],
+        }],
+    })
+}
+
 /// The JSON schema of `node_name` in a request.
 pub fn node_name_schema() -> Value {
     json!({ "type": "string", "description": "The name of the remote node" })

@@ -14,26 +14,14 @@ pub(crate) const OPERATION: Operation = Operation {
     warning: None,
     help: "Register another instance, with the tables to share with it",
     schema: || {
-        json!({
-            "type": "object",
-            "required": ["operation", "node_name", "subscriptions"],
-            "properties": {
-                "operation": { "const": OPERATION.name },
-                "node_name": subscriptions::node_name_schema(),
-                "subscriptions": subscriptions::schema(None),
-            },
-            "examples": [{
-                "operation": OPERATION.name,
-                "node_name": "ec2-3-22-181-22",
-                "subscriptions": [{
-                    "schema": "dev",
-                    "table": "dog",
-                    "subscribe": false,
-                    "publish": true,
-                    "start_time": "2022-09-02T20:06:35.993Z",
-                }],
-            }],
-        })
+        let subscription = json!({
+            "schema": "dev",
+            "table": "dog",
+            "subscribe": false,
+            "publish": true,
+            "start_time": "2022-09-02T20:06:35.993Z",
+        });
+        subscriptions::request_schema(OPERATION.name, None, "ec2-3-22-181-22", subscription)
     },
 };
 

@@ -15,20 +15,8 @@ pub(crate) const OPERATION: Operation = Operation {
     warning: None,
     help: "Set which tables are shared with another instance, registered or not",
     schema: || {
-        json!({
-            "type": "object",
-            "required": ["operation", "node_name", "subscriptions"],
-            "properties": {
-                "operation": { "const": OPERATION.name },
-                "node_name": subscriptions::node_name_schema(),
-                "subscriptions": subscriptions::schema(Some(DEFAULT)),
-            },
-            "examples": [{
-                "operation": OPERATION.name,
-                "node_name": "node1",
-                "subscriptions": [{ "table": "dog", "subscribe": true, "publish": true }],
-            }],
-        })
+        let subscription = json!({ "table": "dog", "subscribe": true, "publish": true });
+        subscriptions::request_schema(OPERATION.name, Some(DEFAULT), "node1", subscription)
     },
 };
 

@@ -14,26 +14,14 @@ pub(crate) const OPERATION: Operation = Operation {
     warning: None,
     help: "Change which tables are shared with a registered instance",
     schema: || {
-        json!({
-            "type": "object",
-            "required": ["operation", "node_name", "subscriptions"],
-            "properties": {
-                "operation": { "const": OPERATION.name },
-                "node_name": subscriptions::node_name_schema(),
-                "subscriptions": subscriptions::schema(None),
-            },
-            "examples": [{
-                "operation": OPERATION.name,
-                "node_name": "ec2-18-223-239-195",
-                "subscriptions": [{
-                    "schema": "dev",
-                    "table": "dog",
-                    "subscribe": true,
-                    "publish": false,
-                    "start_time": "2022-09-02T20:06:35.993Z",
-                }],
-            }],
-        })
+        let subscription = json!({
+            "schema": "dev",
+            "table": "dog",
+            "subscribe": true,
+            "publish": false,
+            "start_time": "2022-09-02T20:06:35.993Z",
+        });
+        subscriptions::request_schema(OPERATION.name, None, "ec2-18-223-239-195", subscription)
     },
 };
 
