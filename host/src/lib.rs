@@ -78,6 +78,8 @@
 //! | `pem/` | certificates and private keys in files |
 //! | `data/` | databases, tables and rows, with versions and a change log |
 //! | `store/` | the node's database |
+//! | `testing/` | a host without a node, for those who write plugins |
+//! | `transcript/` | what a plugin asked and was told during a call, recorded and replayed |
 
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
@@ -102,6 +104,8 @@ pub mod recovery;
 pub mod replication;
 mod runtime;
 pub mod store;
+pub mod testing;
+pub mod transcript;
 pub mod users;
 mod wit;
 

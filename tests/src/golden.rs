@@ -11,7 +11,7 @@ use anyhow::Context;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use crate::cluster::Cluster;
+use harper_host::testing::Cluster;
 use crate::tables::Tables;
 
 /// The folder for rules of the HTTP face that belong to no operation. The others are named after

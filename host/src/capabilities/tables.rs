@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wasmtime::Result;
 use wasmtime::component::{Accessor, HasSelf};
@@ -53,7 +54,7 @@ pub trait Tables: Send + Sync + 'static {
 }
 
 /// Names a table.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TableName {
     /// The database that it is in.
     pub database: String,
@@ -68,7 +69,7 @@ impl fmt::Display for TableName {
 }
 
 /// A record.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// Its key.
     pub key: String,
@@ -79,7 +80,7 @@ pub struct Row {
 }
 
 /// Some of a table's records.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Page {
     /// In the order of their keys.
     pub rows: Vec<Row>,
@@ -88,7 +89,7 @@ pub struct Page {
 }
 
 /// A table, without its records.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableInfo {
     /// Its name.
     pub name: TableName,
@@ -100,7 +101,8 @@ pub struct TableInfo {
 
 /// Why a read or a write was not done; nothing was changed. The texts are for the caller: clear,
 /// without paths of the machine.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum TablesError {
     /// The record is no longer at the revision that was expected.
     #[error("The record was changed meanwhile")]
