@@ -37,6 +37,7 @@
 //! | `time.rs` | a clock that need not wait |
 //! | `case.rs` | test cases that are folders, for `harper-host plugin test` |
 
+mod case;
 mod cluster;
 mod config;
 mod network;
@@ -44,6 +45,7 @@ mod node;
 mod tables;
 mod time;
 
+pub use case::{Case, CaseError, Tested, WriteError};
 pub use cluster::{Cluster, Peer, Server};
 pub use config::MemoryConfig;
 pub use node::FakeNode;

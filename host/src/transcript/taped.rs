@@ -7,17 +7,17 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::bytes;
 use super::lines::Answer;
 use super::recorder::{Tape, hide};
 use super::script::Script;
-use super::bytes;
+use crate::capabilities::node::milliseconds;
 use crate::capabilities::{
     BoxFuture, Capabilities, Change, Clock, Config, ConfigError, Durable, Entry, Extent, Held,
     JetStream, JetStreamError, KeyPath, Level, Log, Nats, NatsError, Node, NodeInfo, Page,
     Replication, ReplicationError, Row, ServerInfo, Snapshot, StreamInfo, TableInfo, TableName,
     Tables, TablesError, ThisNode,
 };
-use crate::capabilities::node::milliseconds;
 use crate::json::may_be_secret;
 
 /// All capabilities of one call.
@@ -321,7 +321,7 @@ impl Nats for Taped {
                 let answer = capabilities.nats.request(subject, payload, timeout).await?;
                 let shown = Shown::of(&answer);
                 whole = Some(answer);
-                Ok(shown)
+                Ok::<_, NatsError>(shown)
             });
             let shown = asked.await?;
             let unreadable = || NatsError::Other("The transcript's answer is no bytes".into());
