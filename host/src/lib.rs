@@ -107,7 +107,7 @@ mod wit;
 
 pub use capabilities::{
     BoxFuture, Capabilities, Change, Clock, Config, ConfigError, ConfigGrants, Durable, Entry,
-    Extent, GrantError, Grants, Held, JetStream, JetStreamError, JetStreamGrants, KeyPath,
+    Extent, Grant, GrantError, Grants, Held, JetStream, JetStreamError, JetStreamGrants, KeyPath,
     KeyPattern, Level, Log, Nats, NatsError, NatsGrants, Node, NodeInfo, Page, Ports,
     RESERVED_SUBJECTS, ROWS_OF_A_PAGE, Replication, ReplicationError, ReservedError, Row,
     SYSTEM_DATABASE, ServerInfo, Snapshot, StreamInfo, StreamPattern, SubjectPattern, SystemClock,

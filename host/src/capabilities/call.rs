@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::capabilities::{Capabilities, Durable, Grants, Held, Meter};
+use crate::capabilities::{Capabilities, Durable, Held, Keys, Meter};
 
 /// What a capability needs to know of the call that it serves.
 pub(crate) struct Call {
@@ -14,7 +14,7 @@ pub(crate) struct Call {
     /// Whether the operation may change anything.
     pub(crate) changes: bool,
     pub(crate) capabilities: Capabilities,
-    pub(crate) grants: Arc<Grants>,
+    pub(crate) keys: Arc<Keys>,
     pub(crate) meter: Meter,
     /// Of the configuration the plugin has seen what was not durable yet; its reply waits for that.
     pub(crate) shown_early: Vec<Durable>,

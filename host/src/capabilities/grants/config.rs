@@ -82,6 +82,11 @@ impl KeyPattern {
             *path == self.path
         }
     }
+
+    /// Whether it covers all that `other` covers.
+    pub(super) fn includes(&self, other: &Self) -> bool {
+        self == other || self.below && self.covers(&other.path)
+    }
 }
 
 impl FromStr for KeyPattern {

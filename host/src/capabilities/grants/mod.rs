@@ -1,5 +1,9 @@
 //! What a plugin is allowed to do, one file a capability.
 //!
+//! Two keys open a door: what the plugin's manifest (`wit/manifest.wit`) asks for, and what the
+//! host's configuration grants. Both are written in this grammar, both are looked at in every call,
+//! and what one of them does not allow is denied.
+//!
 //! # Grammar
 //!
 //! An empty list grants nothing, no kind of grant implies another, and no pattern reaches what is
@@ -27,23 +31,27 @@
 //!
 //! Some subjects are the cluster's own machinery, `replication` too, and the database `system` is the
 //! node's. A plugin
-//! that was added by [`HostBuilder::plugin`](crate::HostBuilder::plugin) is refused when one of its
-//! patterns covers any of them, by a wildcard either: see [`RESERVED_SUBJECTS`].
+//! that is not the host's own is refused when one of the patterns that it is granted covers any of
+//! them, by a wildcard either: see [`RESERVED_SUBJECTS`].
 
 mod config;
 mod jetstream;
+mod keys;
+mod listed;
 mod nats;
 mod tables;
 
 pub use config::{ConfigGrants, KeyPath, KeyPattern};
 pub use jetstream::{JetStreamGrants, StreamPattern};
+pub use listed::Grant;
 pub use nats::{NatsGrants, RESERVED_SUBJECTS, SubjectPattern};
 pub use tables::{SYSTEM_DATABASE, TableGrants, TablePattern};
 
 pub(crate) use jetstream::is_name as is_stream_name;
+pub(crate) use keys::Keys;
 pub(crate) use nats::is_subject;
 
-/// Everything one plugin may use. The default is nothing.
+/// Everything that one plugin asks for, or is granted. The default is nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grants {
     /// The configuration file.
@@ -60,7 +68,11 @@ pub struct Grants {
 
 impl Grants {
     /// Whether anybody may be given these.
-    pub(crate) fn check_for_third_party(&self) -> Result<(), ReservedError> {
+    ///
+    /// # Errors
+    ///
+    /// The first that reaches what is nobody else's.
+    pub fn check_for_third_party(&self) -> Result<(), ReservedError> {
         if self.replication {
             let (pattern, reserved) = ("replication".into(), "the flow between nodes".into());
             return Err(ReservedError { pattern, reserved });
