@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::capabilities::log::{Logged, Volume};
 use crate::capabilities::{Capabilities, Durable, Held, Keys, Meter};
 
 /// What a capability needs to know of the call that it serves.
@@ -16,6 +17,10 @@ pub(crate) struct Call {
     pub(crate) capabilities: Capabilities,
     pub(crate) keys: Arc<Keys>,
     pub(crate) meter: Meter,
+    /// What all calls of the plugin write to the log.
+    pub(crate) volume: Arc<Volume>,
+    /// What this one has written.
+    pub(crate) logged: Logged,
     /// Of the configuration the plugin has seen what was not durable yet; its reply waits for that.
     pub(crate) shown_early: Vec<Durable>,
     /// What stays as it is until the call ends.

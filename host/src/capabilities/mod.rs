@@ -19,8 +19,8 @@ pub(crate) mod tables;
 pub use clock::{Clock, SystemClock};
 pub use config::{Change, Config, ConfigError, Durable, Snapshot, Texts};
 pub use grants::{
-    ConfigGrants, Grant, GrantError, Grants, JetStreamGrants, KeyPath, KeyPattern, NatsGrants,
-    RESERVED_SUBJECTS, ReservedError, SYSTEM_DATABASE, StreamPattern, SubjectPattern, TableGrants,
+    ConfigGrants, Grant, GrantError, Grants, JetStreamGrants, KeyPath, KeyPattern, ManifestError,
+    NatsGrants, RESERVED_KEYS, RESERVED_SUBJECTS, ReservedError, SYSTEM_DATABASE, StreamPattern, SubjectPattern, TableGrants,
     TablePattern,
 };
 pub use jetstream::{Extent, JetStream, JetStreamError, StreamInfo};

@@ -29,8 +29,8 @@
 //!
 //! # What nobody else is given
 //!
-//! Some subjects are the cluster's own machinery, `replication` too, and the database `system` is the
-//! node's. A plugin
+//! Some subjects are the cluster's own machinery, `replication` too, the database `system` is the
+//! node's, and who writes [`RESERVED_KEYS`] could grant itself more, or have a program run. A plugin
 //! that is not the host's own is refused when one of the patterns that it is granted covers any of
 //! them, by a wildcard either: see [`RESERVED_SUBJECTS`].
 
@@ -38,12 +38,14 @@ mod config;
 mod jetstream;
 mod keys;
 mod listed;
+mod manifest;
 mod nats;
 mod tables;
 
-pub use config::{ConfigGrants, KeyPath, KeyPattern};
+pub use config::{ConfigGrants, KeyPath, KeyPattern, RESERVED_KEYS};
 pub use jetstream::{JetStreamGrants, StreamPattern};
 pub use listed::Grant;
+pub use manifest::ManifestError;
 pub use nats::{NatsGrants, RESERVED_SUBJECTS, SubjectPattern};
 pub use tables::{SYSTEM_DATABASE, TableGrants, TablePattern};
 
@@ -77,6 +79,7 @@ impl Grants {
             let (pattern, reserved) = ("replication".into(), "the flow between nodes".into());
             return Err(ReservedError { pattern, reserved });
         }
+        self.config.check_for_third_party()?;
         self.nats.check_for_third_party()?;
         self.tables.check_for_third_party()
     }
@@ -146,6 +149,16 @@ mod tests {
         for pattern in ["orders.new", "orders", "orders.eu.>", "orders.*.new", "a.__request__.b"] {
             assert_eq!(requests(pattern).check_for_third_party(), Ok(()), "{pattern}");
         }
+        let writes = |pattern: &str| {
+            let mut grants = Grants::default();
+            grants.config.write.push(pattern.parse().unwrap());
+            grants.check_for_third_party()
+        };
+        for pattern in ["plugins", "clustering.natsServer", "clustering.*"] {
+            let refused = writes(pattern).unwrap_err().to_string();
+            assert!(refused.starts_with(&format!("the grant '{pattern}' reaches '")), "{refused}");
+        }
+        assert_eq!(writes("clustering.hubServer.*"), Ok(()));
         for write in [false, true] {
             for pattern in ["system.hdb_nodes", "system.*"] {
                 let refused = table(pattern, write).check_for_third_party().unwrap_err();
