@@ -120,6 +120,7 @@ pub use describe::describe;
 pub use dispatch::{Caller, Error, ErrorKind, Origin, Reply, Role, Rows};
 pub use host::{BuildError, Host, HostBuilder};
 pub use node_name::NodeNameError;
+pub use plugins::PluginSettings;
 pub use runtime::{ComponentSource, Interface, Limits, LimitsError, LoadError, Operation};
 
 /// The clustering plugin, as a component that any host of `harper:plugin@0.1.0` can run.

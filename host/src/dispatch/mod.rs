@@ -20,7 +20,7 @@ use crate::audit::AuditLog;
 use crate::capabilities::{BoxFuture, ConfigError, Grants, SystemInfo, log::one_line};
 use crate::metrics::{Metrics, OfOperation};
 use crate::runtime::{
-    Answerer, CallError, ComponentSource, Interfaces, Limits, LoadError, Loaded, Operation, Plugin,
+    Answerer, CallError, ComponentSource, Limits, LoadError, Loaded, Operation, Plugin,
     Recoverer, Runtime,
 };
 use crate::wit::exports::harper::plugin::operations;
@@ -83,7 +83,6 @@ pub(crate) struct Installed {
     pub(crate) plugin: Arc<Plugin>,
     /// The names of its operations.
     pub(crate) operations: Vec<String>,
-    pub(crate) interfaces: Interfaces,
 }
 
 /// Asked when an operation begins after a wait: whether the caller may still have it performed.
@@ -117,7 +116,7 @@ impl Dispatch {
         limits: Limits,
     ) -> Result<Installed, LoadError> {
         let loaded = self.runtime.load(name, source, grants, limits).await?;
-        let Loaded { plugin, operations: described, interfaces } = loaded;
+        let Loaded { plugin, operations: described } = loaded;
         let plugin = Arc::new(plugin);
         let mut operations = self.operations.write().unwrap_or_else(PoisonError::into_inner);
         let mut new: Vec<Arc<Entry>> = Vec::new();
@@ -141,7 +140,7 @@ impl Dispatch {
         operations.retain(|_, entry| !entry.is_of(name));
         let names = new.iter().map(|entry| entry.name.to_string()).collect();
         operations.extend(new.into_iter().map(|entry| (entry.name.clone(), entry)));
-        Ok(Installed { plugin, operations: names, interfaces })
+        Ok(Installed { plugin, operations: names })
     }
 
     /// Says who answers other nodes.

@@ -25,7 +25,7 @@ pub struct ComponentSource(Source);
 #[derive(Debug, Clone)]
 enum Source {
     Embedded { compiled: &'static [u8], component: &'static [u8] },
-    Bytes(Vec<u8>),
+    Bytes(Arc<[u8]>),
 }
 
 impl ComponentSource {
@@ -40,7 +40,15 @@ impl ComponentSource {
     /// A component as a file has it. It is compiled when it is loaded, which takes some hundred
     /// milliseconds.
     pub fn bytes(component: impl Into<Vec<u8>>) -> Self {
-        Self(Source::Bytes(component.into()))
+        Self(Source::Bytes(component.into().into()))
+    }
+
+    /// The component as a file has it.
+    pub(crate) fn component(&self) -> &[u8] {
+        match &self.0 {
+            Source::Embedded { component, .. } => component,
+            Source::Bytes(component) => component,
+        }
     }
 }
 
@@ -194,6 +202,12 @@ pub enum LoadError {
         /// Whose it is.
         owner: String,
     },
+    /// The WebAssembly runtime does not start on this machine.
+    #[error("the WebAssembly runtime does not start: {message}")]
+    NoRuntime {
+        /// What is wrong.
+        message: String,
+    },
     /// The system gives it no thread.
     #[error("plugin '{plugin}' cannot run: {message}")]
     NoThreads {
@@ -240,7 +254,6 @@ pub(crate) struct Plugin {
 pub(crate) struct Loaded {
     pub(crate) plugin: Plugin,
     pub(crate) operations: Vec<Operation>,
-    pub(crate) interfaces: Interfaces,
 }
 
 impl Plugin {
@@ -267,16 +280,26 @@ impl Runtime {
         granted: Grants,
         limits: Limits,
     ) -> Result<Loaded, LoadError> {
+        let (component, interfaces) = self.open(name, source).await?;
+        self.load_opened(name, component, &interfaces, granted, limits).await
+    }
+
+    /// Loads a component that was opened.
+    pub(crate) async fn load_opened(
+        &self,
+        name: &str,
+        component: Opened,
+        interfaces: &Interfaces,
+        granted: Grants,
+        limits: Limits,
+    ) -> Result<Loaded, LoadError> {
         let plugin = || name.to_owned();
-        // Ours by where it is from, not by what it is called.
-        let is_own = matches!(source.0, Source::Embedded { .. });
+        let Opened { component, is_own } = component;
         if !is_own {
             let refused = granted.check_for_third_party();
             refused.map_err(|source| LoadError::Reserved { plugin: plugin(), source })?;
         }
         limits.check().map_err(|source| LoadError::Limits { plugin: plugin(), source })?;
-        let component = self.compile(name, source).await?;
-        let interfaces = Interfaces::of(&component, &self.engine);
         interfaces.check(name)?;
         let prepared =
             self.linker.instantiate_pre(&component).and_then(ExtensionPre::new).map_err(
@@ -310,28 +333,34 @@ impl Runtime {
             .map_err(|source| LoadError::Manifest { plugin: plugin(), source })?;
         loaded.keys = Arc::new(Keys { asked, granted });
         let operations = check_all(operations, name)?;
-        Ok(Loaded { plugin: loaded, operations, interfaces })
+        Ok(Loaded { plugin: loaded, operations })
     }
 
-    /// What a component imports and exports. Nothing of it runs.
-    pub(crate) async fn interfaces(
+    /// Compiles a component, and looks what it imports and exports. Nothing of it runs.
+    pub(crate) async fn open(
         &self,
         name: &str,
         source: ComponentSource,
-    ) -> Result<Interfaces, LoadError> {
-        let component = self.compile(name, source).await?;
-        Ok(Interfaces::of(&component, &self.engine))
-    }
-
-    async fn compile(&self, name: &str, source: ComponentSource) -> Result<Component, LoadError> {
+    ) -> Result<(Opened, Interfaces), LoadError> {
+        // Ours by where it is from, not by what it is called.
+        let is_own = matches!(source.0, Source::Embedded { .. });
         let (engine, cache) = (self.engine.clone(), self.cache.clone());
         // It takes long enough to be kept off the threads that serve requests.
-        tokio::task::spawn_blocking(move || compile(&engine, source, cache.as_ref()))
-            .await
-            .map_err(|error| error.to_string())
-            .and_then(|compiled| compiled.map_err(|error| format!("{error:#}")))
-            .map_err(|message| LoadError::NotAComponent { plugin: name.to_owned(), message })
+        let component =
+            tokio::task::spawn_blocking(move || compile(&engine, source, cache.as_ref()))
+                .await
+                .map_err(|error| error.to_string())
+                .and_then(|compiled| compiled.map_err(|error| format!("{error:#}")))
+                .map_err(|message| LoadError::NotAComponent { plugin: name.to_owned(), message })?;
+        let interfaces = Interfaces::of(&component, &self.engine);
+        Ok((Opened { component, is_own }, interfaces))
     }
+}
+
+/// A component that was compiled.
+pub(crate) struct Opened {
+    component: Component,
+    is_own: bool,
 }
 
 fn check_all(

@@ -85,6 +85,25 @@ impl Grants {
     }
 }
 
+impl Grants {
+    /// Those of these that anybody may be given.
+    pub(crate) fn allowed_to_anybody(&self) -> Self {
+        let mut allowed = Self { replication: false, ..self.clone() };
+        let is_allowed = |of: &dyn Fn(&mut Self)| {
+            let mut one = Self::default();
+            of(&mut one);
+            one.check_for_third_party().is_ok()
+        };
+        let Self { config, nats, tables, .. } = &mut allowed;
+        config.write.retain(|p| is_allowed(&|one| one.config.write.push(p.clone())));
+        nats.request.retain(|p| is_allowed(&|one| one.nats.request.push(p.clone())));
+        for list in [&mut tables.read, &mut tables.write, &mut tables.create] {
+            list.retain(|p| is_allowed(&|one| one.tables.read.push(p.clone())));
+        }
+        allowed
+    }
+}
+
 /// A grant that no added plugin is given.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the grant '{pattern}' reaches '{reserved}', which is the cluster's own")]
@@ -122,6 +141,26 @@ mod tests {
         let list = if write { &mut grants.tables.write } else { &mut grants.tables.read };
         list.push(pattern.parse().unwrap());
         grants
+    }
+
+    #[test]
+    fn what_is_for_nobody_else_is_left_out() {
+        let mut asked = Grants { replication: true, ..Grants::default() };
+        asked.config.read.extend(["plugins", "a.*"].map(|text| text.parse().unwrap()));
+        asked.config.write.extend(["plugins", "a.*"].map(|text| text.parse().unwrap()));
+        asked.nats.request.extend(["*.>", "orders.new"].map(|text| text.parse().unwrap()));
+        asked.tables.write.extend(["system.*", "*.*"].map(|text| text.parse().unwrap()));
+        let allowed = asked.allowed_to_anybody();
+        assert_eq!(allowed.check_for_third_party(), Ok(()));
+        let left: Vec<_> = allowed.listed().iter().map(Grant::to_string).collect();
+        let expected = [
+            "config.read plugins",
+            "config.read a.*",
+            "config.write a.*",
+            "nats.request orders.new",
+            "tables.write *.*",
+        ];
+        assert_eq!(left, expected);
     }
 
     // covers: grants.reserved
