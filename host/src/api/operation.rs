@@ -122,7 +122,7 @@ impl Api {
         }
         // What a client makes up is theirs, and may be a secret in the wrong place.
         event.operation = match self.host.operation_of(&request) {
-            Some(name) => name.to_owned(),
+            Some(name) => name.to_string(),
             None if request.contains_key("operation") => "unknown".to_owned(),
             None => String::new(),
         };
