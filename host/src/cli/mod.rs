@@ -6,6 +6,8 @@
 //! | `run.rs` | `run`: a node in the foreground |
 //! | `cluster.rs` | its part in a cluster |
 //! | `cert/` | `cert`: the certificates of a cluster's nodes |
+//! | `plugin/` | `plugin`: the plugins of others |
+//! | `replay.rs` | `replay`: recorded calls of plugins, once more |
 //! | `call.rs` | an operation on a running node, from its words to what is printed |
 //! | `arguments.rs` | the words `key=value` |
 //! | `description.rs` | what an operation's schema says of its keys |
@@ -29,7 +31,9 @@ mod help;
 mod log;
 mod login;
 mod output;
+mod plugin;
 mod prompt;
+mod replay;
 mod run;
 mod target;
 mod tls;
@@ -49,7 +53,9 @@ pub(crate) fn main() -> ExitCode {
 fn perform() -> Result<ExitCode> {
     let arguments: Vec<_> = std::env::args_os().collect();
     // A node's start needs no help, nor do its files.
-    let needs_none = |first: &std::ffi::OsString| first == "run" || first == "cert";
+    let needs_none = |first: &std::ffi::OsString| {
+        ["run", "cert", "replay"].iter().any(|command| first == command)
+    };
     let operations = if arguments.get(1).is_some_and(needs_none) { vec![] } else { operations()? };
     let matches = match help::command(&operations).try_get_matches_from(&arguments) {
         Ok(matches) => matches,
@@ -68,6 +74,8 @@ fn perform() -> Result<ExitCode> {
     let (name, matches) = matches.subcommand().context("no command")?;
     match operations.iter().find(|operation| operation.name == name) {
         None if name == "cert" => cert::Cert::from_arg_matches(matches)?.run()?,
+        None if name == "plugin" => plugin::Plugin::from_arg_matches(matches)?.run(&operations)?,
+        None if name == "replay" => replay::Replay::from_arg_matches(matches)?.run()?,
         None => run::Run::from_arg_matches(matches)?.run()?,
         Some(operation) => call::call(operation, call::Options::from_arg_matches(matches)?)?,
     }

@@ -13,6 +13,7 @@ use harper_host::audit::AuditLog;
 use harper_host::config::{self, ConfigFile, Overrides, Settings};
 use harper_host::data::{Data, DataConfig};
 use harper_host::store::Store;
+use harper_host::transcript::Recorder;
 use harper_host::users::{Users, check_username};
 use harper_host::{Host, ThisNode};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -43,6 +44,10 @@ pub(super) struct Run {
     /// Grant each --plugin all that it asks for, but for what is the cluster's own
     #[arg(long, requires = "plugin")]
     grant_asked: bool,
+    /// Write each call of a plugin to this file, with what it asked and was told: 'harper-host replay'
+    /// performs it again. The file holds what the calls handle, and is for its owner alone
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
 }
 
 impl Run {
@@ -64,8 +69,7 @@ impl Run {
         }
         warn_of_unknown_keys(&file)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let plugins = (self.plugin.as_slice(), self.grant_asked);
-        let result = runtime.block_on(serve(root, file, settings, plugins));
+        let result = runtime.block_on(serve(root, file, settings, &self));
         // Whatever still blocks a thread must not keep a node that was told to stop.
         runtime.shutdown_background();
         result
@@ -99,7 +103,7 @@ async fn serve(
     root: &Path,
     file: ConfigFile,
     settings: Settings,
-    (plugins, grant_asked): (&[PathBuf], bool),
+    options: &Run,
 ) -> Result<()> {
     let mut stop = StopSignals::new()?;
     let store = Store::open(root).await?;
@@ -130,8 +134,14 @@ async fn serve(
         .node(node.clone())
         .tables(data)
         .plugins(settings.plugins.clone());
-    for plugin in plugins {
-        host = host.plugin_in_development(plugin, grant_asked);
+    for plugin in &options.plugin {
+        host = host.plugin_in_development(plugin, options.grant_asked);
+    }
+    if let Some(file) = &options.record {
+        let recorder = Recorder::open(file)
+            .map_err(|error| anyhow!("{} cannot be written: {error}", file.display()))?;
+        host = host.record(recorder);
+        tracing::info!("each call of a plugin is recorded in {}", file.display());
     }
     if let Some(servers) = &servers {
         host = host.servers(servers.nats().clone()).replicator(servers.replicator().clone());

@@ -37,6 +37,7 @@ use wasmtime::{Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationCon
 
 use crate::capabilities::{self, Capabilities, SystemInfo};
 use crate::metrics::Metrics;
+use crate::transcript::Recorder;
 use cache::Cache;
 use call::State;
 use ticker::Ticker;
@@ -63,6 +64,7 @@ pub(crate) struct Runtime {
     places_of_others: Arc<Semaphore>,
     ticker: Ticker,
     cache: Option<Cache>,
+    recorder: Option<Recorder>,
 }
 
 impl Runtime {
@@ -89,7 +91,13 @@ impl Runtime {
             places_of_others,
             ticker,
             cache,
+            recorder: None,
         })
+    }
+
+    /// The same, and transcripts of all calls of operations are written.
+    pub(crate) fn recording(self, recorder: Option<Recorder>) -> Self {
+        Self { recorder, ..self }
     }
 
     /// What this node tells others that it runs.

@@ -83,6 +83,8 @@ pub(super) struct Head {
     pub(super) component: String,
     pub(super) operation: String,
     pub(super) caller: Asker,
+    #[serde(default)]
+    pub(super) grants: Value,
     pub(super) request: Value,
 }
 

@@ -14,6 +14,8 @@ use crate::audit::harmless;
 use crate::capabilities::Capabilities;
 use crate::dispatch::Caller;
 use crate::json;
+use crate::plugins::grants_to_json;
+use crate::runtime::Plugin;
 
 /// Bytes of one transcript, roughly; what happens after them is not written.
 const LONGEST: usize = 8 << 20;
@@ -47,18 +49,18 @@ impl Recorder {
 
     /// A call begins.
     pub(crate) fn begin(&self, call: &Begun<'_>) -> Recording {
-        let Begun { plugin, component, operation, changes, caller, grants, request } = call;
+        let Begun { plugin, operation, changes, caller, request } = call;
         let mut request = (*request).clone();
         hide(&mut request);
         let head = json!({
             "transcript": VERSION,
             "host": env!("CARGO_PKG_VERSION"),
-            "plugin": plugin,
-            "component": component,
+            "plugin": plugin.name(),
+            "component": plugin.sha256(),
             "operation": operation,
             "changes": changes,
             "caller": { "username": caller.username, "role": caller.role.name() },
-            "grants": grants,
+            "grants": grants_to_json(&plugin.keys().granted),
             "request": request,
         });
         let mut text = json::text(&head);
@@ -88,12 +90,10 @@ impl Recorder {
 
 /// What there is to say of a call when it begins.
 pub(crate) struct Begun<'a> {
-    pub(crate) plugin: &'a str,
-    pub(crate) component: &'a str,
+    pub(crate) plugin: &'a Plugin,
     pub(crate) operation: &'a str,
     pub(crate) changes: bool,
     pub(crate) caller: &'a Caller,
-    pub(crate) grants: Value,
     pub(crate) request: &'a Value,
 }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
 use super::lines::{Ended, Transcript};
 use super::recorder::hide;
 pub use super::script::Difference;
@@ -11,7 +13,11 @@ use crate::audit::harmless;
 use crate::capabilities::Grants;
 use crate::dispatch::Dispatch;
 use crate::metrics::Metrics;
+use crate::plugins::PluginSettings;
 use crate::runtime::{ComponentSource, Limits, LoadError, Runtime};
+
+/// The name of the plugin that is granted what no other is.
+const CLUSTERING: &str = "clustering";
 
 /// What came of a call that was replayed.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +38,9 @@ pub enum ReplayError {
     /// The component cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// What it says of grants makes no sense.
+    #[error("the transcript's grants cannot be read: {0}")]
+    Grants(String),
     /// The WebAssembly runtime does not start on this machine.
     #[error("the WebAssembly runtime does not start: {0}")]
     Runtime(String),
@@ -53,8 +62,12 @@ pub async fn replay(
     let capabilities = Taped::replaying(script.clone());
     let runtime = Runtime::new(capabilities, metrics.clone(), None)
         .map_err(|error| ReplayError::Runtime(format!("{error:#}")))?;
-    let mut dispatch = Dispatch::new(runtime, metrics, None);
-    dispatch.load(&head.plugin, component, Grants::default(), Limits::of_clustering()).await?;
+    let dispatch = Dispatch::new(runtime, metrics, None);
+    let component = match head.plugin.as_str() {
+        CLUSTERING => component.in_place_of_clustering(),
+        _ => component,
+    };
+    dispatch.load(&head.plugin, component, granted(&head.grants)?, Limits::of_clustering()).await?;
     script.begin();
     let reply = dispatch.dispatch(&head.caller.caller(), head.request.clone(), None).await;
     let reply = match reply {
@@ -70,4 +83,16 @@ pub async fn replay(
     };
     let is_same = ended == *recorded;
     Ok(Replayed { ended, is_same, difference: script.end() })
+}
+
+/// Grants as the first line has them, which is as the configuration file has them.
+fn granted(grants: &Value) -> Result<Grants, ReplayError> {
+    let entry = json!([{ "name": "replayed", "file": "replayed.wasm", "grants": grants }]);
+    match PluginSettings::read_all(&entry) {
+        Ok(read) => Ok(read.into_iter().next().map(|plugin| plugin.grants).unwrap_or_default()),
+        Err(wrong) => {
+            let wrong = wrong.first().map(|(path, rule)| format!("{path} {rule}"));
+            Err(ReplayError::Grants(wrong.unwrap_or_default()))
+        }
+    }
 }

@@ -7,6 +7,7 @@ import json
 from typing import List
 
 from componentize_py_types import Err
+from wit_world.exports import manifest
 from wit_world.exports import operations as api
 from wit_world.imports import tables
 
@@ -20,6 +21,24 @@ SCHEMA = {
     "required": ["operation", "table"],
     "examples": [{"operation": "count_rows", "database": "dev", "table": "dog"}],
 }
+
+
+class Manifest:
+    def asks(self) -> manifest.Grants:
+        """All tables but those of `system`, to read."""
+        return manifest.Grants(
+            config_read=[],
+            config_write=[],
+            nats_request=[],
+            nats_servers=False,
+            jetstream_inspect=[],
+            jetstream_purge=[],
+            tables_read=["*.*"],
+            tables_write=[],
+            tables_create=[],
+            tables_describe=False,
+            replication=False,
+        )
 
 
 class Operations:

@@ -13,7 +13,7 @@ const TIMEOUT: u64 = 2000;
 pub(crate) const LONGEST_TIMEOUT: u64 = 20_000;
 
 /// Where the operator may list the nodes that should be there.
-const INVENTORY: (&str, &str) = ("ops", "nodes");
+pub(crate) const INVENTORY: (&str, &str) = ("ops", "nodes");
 
 /// What is known of a node.
 #[derive(Default)]

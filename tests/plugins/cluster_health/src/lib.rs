@@ -12,10 +12,30 @@ mod bindings {
     wit_bindgen::generate!({ path: "../../../wit", world: "extension", generate_all });
 }
 
+use bindings::exports::harper::plugin::manifest::{self, Grants};
 use bindings::exports::harper::plugin::operations::{Caller, Error, Guest, Operation};
 use serde_json::{Value, json};
 
 struct ClusterHealth;
+
+impl manifest::Guest for ClusterHealth {
+    fn asks() -> Grants {
+        let (database, table) = health::INVENTORY;
+        Grants {
+            config_read: vec![],
+            config_write: vec![],
+            nats_request: vec![],
+            nats_servers: true,
+            jetstream_inspect: vec![],
+            jetstream_purge: vec![],
+            tables_read: vec![format!("{database}.{table}")],
+            tables_write: vec![],
+            tables_create: vec![],
+            tables_describe: false,
+            replication: false,
+        }
+    }
+}
 
 impl Guest for ClusterHealth {
     fn describe() -> Vec<Operation> {
