@@ -62,6 +62,7 @@
 //! | --- | --- |
 //! | `api/` | the operations API over HTTP, HTTPS and a Unix socket |
 //! | `operations/` | operations of the host's own |
+//! | `openapi.rs` | all operations, as an OpenAPI document |
 //! | `dispatch/` | from an operation's JSON to whoever performs it |
 //! | `audit/` | who changed what, and when |
 //! | `runtime/` | components: an engine, instances, and the limits of each call |
@@ -96,6 +97,7 @@ pub mod live_routes;
 mod metrics;
 pub mod nats;
 mod node_name;
+pub mod openapi;
 pub mod operations;
 pub mod peers;
 mod pem;

@@ -5,6 +5,7 @@
 pub mod api;
 pub mod cluster;
 pub mod golden;
+pub mod hostile;
 pub mod javascript;
 pub mod nats;
 pub mod nodes;
