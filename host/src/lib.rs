@@ -112,11 +112,11 @@ mod wit;
 pub use capabilities::{
     BoxFuture, Capabilities, Change, Clock, Config, ConfigError, ConfigGrants, Durable, Entry,
     Extent, Grant, GrantError, Grants, Held, JetStream, JetStreamError, JetStreamGrants, KeyPath,
-    KeyPattern, Level, Log, ManifestError, Nats, NatsError, NatsGrants, Node, NodeInfo, Page, Ports,
-    RESERVED_KEYS, RESERVED_SUBJECTS, ROWS_OF_A_PAGE, Replication, ReplicationError, ReservedError, Row,
-    SYSTEM_DATABASE, ServerInfo, Snapshot, StreamInfo, StreamPattern, SubjectPattern, SystemClock,
-    SystemInfo, TableGrants, TableInfo, TableName, TablePattern, Tables, TablesError, Texts,
-    ThisNode, TracingLog,
+    KeyPattern, Level, Log, ManifestError, Nats, NatsError, NatsGrants, Node, NodeInfo, Page,
+    Ports, RESERVED_KEYS, RESERVED_SUBJECTS, ROWS_OF_A_PAGE, Replication, ReplicationError,
+    ReservedError, Row, SYSTEM_DATABASE, ServerInfo, Snapshot, StreamInfo, StreamPattern,
+    SubjectPattern, SystemClock, SystemInfo, TableGrants, TableInfo, TableName, TablePattern,
+    Tables, TablesError, Texts, ThisNode, TracingLog,
 };
 pub use describe::describe;
 pub use dispatch::{Caller, Error, ErrorKind, Origin, Reply, Role, Rows};

@@ -117,7 +117,8 @@ async fn wasi_is_refused_with_what_to_do() {
 #[tokio::test]
 async fn another_version_is_refused_with_what_to_do() {
     let imports = r#"(component (import "harper:plugin/log@0.2.0" (instance)))"#;
-    let exports = r#"(component (instance $i) (export "harper:plugin/operations@0.2.0" (instance $i)))"#;
+    let exports =
+        r#"(component (instance $i) (export "harper:plugin/operations@0.2.0" (instance $i)))"#;
     for component in [imports, exports] {
         let error = load_error(wat::parse_str(component).unwrap()).await;
         assert_eq!(
@@ -144,8 +145,7 @@ async fn another_world_is_refused() {
 #[tokio::test]
 async fn an_operation_that_is_there_already_is_refused() {
     let error = load_error(CLUSTERING_COMPONENT.to_vec()).await;
-    let text =
-        "plugin 'other' describes the operation 'cluster_set_routes', which is there already: it is \
+    let text = "plugin 'other' describes the operation 'cluster_set_routes', which is there already: it is \
          of the plugin 'clustering'";
     assert_eq!(error.to_string(), text);
 }

@@ -264,10 +264,6 @@ impl Plugin {
     pub(crate) fn keys(&self) -> &Keys {
         &self.keys
     }
-
-    pub(crate) fn limits(&self) -> &Limits {
-        &self.limits
-    }
 }
 
 impl Runtime {

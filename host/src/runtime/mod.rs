@@ -11,21 +11,21 @@ mod engine;
 mod error;
 mod idle;
 mod limits;
-mod precompiled;
 mod offer;
+mod precompiled;
 mod recover;
 mod threads;
 mod ticker;
 
 pub use component::{ComponentSource, LoadError, Operation};
-pub use offer::Interface;
 pub use limits::{Limits, LimitsError};
+pub use offer::Interface;
 
 pub(crate) use answer::Answerer;
 pub(crate) use call::Used;
 pub(crate) use component::{Loaded, Plugin};
 pub(crate) use error::CallError;
-pub(crate) use offer::{Interfaces, WIT_VERSION};
+pub(crate) use offer::WIT_VERSION;
 pub(crate) use recover::Recoverer;
 
 use std::path::PathBuf;
@@ -80,16 +80,7 @@ impl Runtime {
         let places = Arc::new(Semaphore::new(CONCURRENT_CALLS as usize));
         let places_of_others = Arc::new(Semaphore::new(CONCURRENT_CALLS_OF_OTHERS as usize));
         let cache = cache.map(Cache::new);
-        Ok(Self {
-            engine,
-            linker,
-            capabilities,
-            metrics,
-            places,
-            places_of_others,
-            ticker,
-            cache,
-        })
+        Ok(Self { engine, linker, capabilities, metrics, places, places_of_others, ticker, cache })
     }
 
     /// What this node tells others that it runs.

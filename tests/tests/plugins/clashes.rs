@@ -83,7 +83,8 @@ async fn of_a_plugin_with_itself() {
 async fn nobody_lowers_what_an_operation_asks_for() {
     let folder = Folder::new();
     // `version` is for anybody here.
-    let sha256 = folder.component("second", &json!({ "prefix": "cluster", "only": "status", "open": true }));
+    let sha256 =
+        folder.component("second", &json!({ "prefix": "cluster", "only": "status", "open": true }));
     folder.configure(&json!([{ "name": "second", "file": "second.wasm", "sha256": sha256 }]));
     let node = folder.host().await;
     let caller = Caller::new("someone", Role::Named("dev".into()));

@@ -40,9 +40,7 @@ fn doors() -> Vec<Door> {
             "value": "{\"id\":\"1\"}", "expected": null, "hash_attribute": "id",
         })
     };
-    let dogs = |operation: &str| {
-        json!({ "operation": operation, "domain": "node-a-leaf", "stream": "dogs" })
-    };
+    let dogs = |operation: &str| json!({ "operation": operation, "domain": "node-a-leaf", "stream": "dogs" });
     let key = |operation: &str| json!({ "operation": operation, "path": "a.b", "value": "7" });
     vec![
         door("config.read", json!(["a.b"]), key("config_get"), "read 'a.b'"),
@@ -149,7 +147,8 @@ async fn patterns_meet() {
 // covers: grants.replication
 #[tokio::test]
 async fn to_ask_for_the_flow_between_nodes_is_of_no_use() {
-    let request = json!({ "operation": "hostile_ensure_streams", "database": "dev", "table": "dog" });
+    let request =
+        json!({ "operation": "hostile_ensure_streams", "database": "dev", "table": "dog" });
     let (reply, calls) = ask(json!({ "replication": true }), json!({}), &request).await;
     assert_eq!(reply, denied("The plugin is not granted to", "use 'replication'"));
     assert_eq!(calls, 0);

@@ -23,6 +23,8 @@ async fn not_loaded(folder: &Folder) -> String {
     assert_eq!(echo, Err("Operation 'hostile_echo' not found".into()));
     let plugin = node.plugin("hostile").await;
     assert_eq!(plugin["loaded"], false);
+    let metrics = node.host.metrics();
+    assert!(metrics.contains("harper_plugins{state=\"not_loaded\"} 1\n"), "{metrics}");
     let reloaded = node.reload("hostile").await;
     assert_eq!(reloaded, Err(plugin["error"].as_str().unwrap().to_owned()));
     plugin["error"].as_str().unwrap().to_owned()
@@ -115,11 +117,14 @@ async fn what_is_the_clusters_own_is_not_granted_by_the_configuration_either() {
         (json!({ "tables": { "write": ["system.*"] } }), "system.*", "system.*"),
         (json!({ "tables": { "create": ["system.x"] } }), "system.x", "system.*"),
         (json!({ "config": { "write": ["plugins"] } }), "plugins", "plugins"),
-        (json!({ "config": { "write": ["clustering.*"] } }), "clustering.*", "clustering.natsServer"),
+        (
+            json!({ "config": { "write": ["clustering.*"] } }),
+            "clustering.*",
+            "clustering.natsServer",
+        ),
         (json!({ "replication": true }), "replication", "the flow between nodes"),
     ] {
-        let plugin =
-            json!({ "name": "hostile", "file": "hostile.wasm", "sha256": sha256, "grants": grants });
+        let plugin = json!({ "name": "hostile", "file": "hostile.wasm", "sha256": sha256, "grants": grants });
         folder.configure(&json!([plugin]));
         let text = format!(
             "plugin 'hostile' cannot have all of its grants: the grant '{grant}' reaches \
@@ -207,9 +212,8 @@ async fn a_plugin_of_the_program_is_not_loaded_again() {
     let folder = Folder::new();
     folder.configure(&json!(null));
     let source = || harper_host::ComponentSource::bytes(hostile(&json!({})));
-    let node = folder.host_with(|host| {
-        host.plugin("hostile", source(), Default::default(), Default::default())
-    });
+    let node = folder
+        .host_with(|host| host.plugin("hostile", source(), Default::default(), Default::default()));
     let node = node.await;
     let text = "the plugin 'hostile' was given by the program, and is not loaded again";
     assert_eq!(node.reload("hostile").await, Err(text.into()));

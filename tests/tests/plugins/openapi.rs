@@ -27,7 +27,8 @@ async fn start(folder: &Folder) -> ApiNode {
 
 async fn get(node: &ApiNode, login: Option<&str>) -> Reply {
     let login = login.map(|login| Base64::encode_string(login.as_bytes()));
-    let headers: Vec<_> = login.map(|login| format!("Authorization: Basic {login}")).into_iter().collect();
+    let headers: Vec<_> =
+        login.map(|login| format!("Authorization: Basic {login}")).into_iter().collect();
     ask(node.address, "GET /openapi.json", &headers, b"").await.unwrap()
 }
 
@@ -60,7 +61,8 @@ async fn a_validator_takes_it() {
     folder.configure(&json!([{ "name": "hostile", "file": "hostile.wasm", "sha256": sha256 }]));
     let node = start(&folder).await;
 
-    let refused = |reply: &Reply| (reply.status, serde_json::from_str::<Value>(&reply.body).unwrap());
+    let refused =
+        |reply: &Reply| (reply.status, serde_json::from_str::<Value>(&reply.body).unwrap());
     let login = json!({ "error": "Must login" });
     assert_eq!(refused(&get(&node, None).await), (401, login));
     let role = json!({ "error": "The list of operations is restricted to super_user roles" });
