@@ -15,7 +15,7 @@ use crate::table::{Floor, Row, Unit};
 const ROUNDS: usize = 15;
 /// Of one round, so that its slowest hundredth is several.
 const CALLS: usize = 500;
-/// Clients of the flood. Each asks for a tenth of a second of a processor, again and again.
+/// Clients of the flood. Each asks for some milliseconds of a processor, again and again.
 const FLOOD: usize = 64;
 
 pub(crate) fn measure(rows: &mut Vec<Row>) -> Result<()> {
@@ -83,7 +83,7 @@ impl Flood {
             tokio::spawn(async move {
                 let mut calls = 0;
                 while !stop.load(Ordering::Relaxed) {
-                    let compute = json!({ "operation": "one_compute", "amount": 100 });
+                    let compute = json!({ "operation": "one_compute", "amount": 5 });
                     host.dispatch(&Caller::super_user("admin"), compute).await?;
                     calls += 1;
                 }

@@ -4,6 +4,7 @@
 
 mod budgets;
 mod clashes;
+mod command_line;
 mod doors;
 mod granted;
 mod misfits;
