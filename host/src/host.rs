@@ -32,7 +32,8 @@ use crate::users::Users;
 #[derive(Clone)]
 pub struct Host {
     dispatch: Arc<Dispatch>,
-    plugins: Arc<Plugins>,
+    /// Its operations are there as long as this is.
+    _plugins: Arc<Plugins>,
     servers: Option<nats::Nats>,
     replicator: Option<Replicator>,
 }
@@ -494,7 +495,7 @@ impl HostBuilder {
                 let _ = plugins.load(&settings, Trust::Hash).await;
             }
         }
-        Ok(Host { dispatch, plugins, servers: self.servers, replicator: self.replicator })
+        Ok(Host { dispatch, _plugins: plugins, servers: self.servers, replicator: self.replicator })
     }
 }
 

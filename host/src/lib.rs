@@ -62,6 +62,7 @@
 //! | --- | --- |
 //! | `api/` | the operations API over HTTP, HTTPS and a Unix socket |
 //! | `operations/` | operations of the host's own |
+//! | `openapi.rs` | all operations, as an OpenAPI document |
 //! | `dispatch/` | from an operation's JSON to whoever performs it |
 //! | `audit/` | who changed what, and when |
 //! | `runtime/` | components: an engine, instances, and the limits of each call |
@@ -98,6 +99,7 @@ pub mod live_routes;
 mod metrics;
 pub mod nats;
 mod node_name;
+pub mod openapi;
 pub mod operations;
 pub mod peers;
 mod pem;
@@ -114,11 +116,11 @@ mod wit;
 pub use capabilities::{
     BoxFuture, Capabilities, Change, Clock, Config, ConfigError, ConfigGrants, Durable, Entry,
     Extent, Grant, GrantError, Grants, Held, JetStream, JetStreamError, JetStreamGrants, KeyPath,
-    KeyPattern, Level, Log, ManifestError, Nats, NatsError, NatsGrants, Node, NodeInfo, Page, Ports,
-    RESERVED_KEYS, RESERVED_SUBJECTS, ROWS_OF_A_PAGE, Replication, ReplicationError, ReservedError, Row,
-    SYSTEM_DATABASE, ServerInfo, Snapshot, StreamInfo, StreamPattern, SubjectPattern, SystemClock,
-    SystemInfo, TableGrants, TableInfo, TableName, TablePattern, Tables, TablesError, Texts,
-    ThisNode, TracingLog,
+    KeyPattern, Level, Log, ManifestError, Nats, NatsError, NatsGrants, Node, NodeInfo, Page,
+    Ports, RESERVED_KEYS, RESERVED_SUBJECTS, ROWS_OF_A_PAGE, Replication, ReplicationError,
+    ReservedError, Row, SYSTEM_DATABASE, ServerInfo, Snapshot, StreamInfo, StreamPattern,
+    SubjectPattern, SystemClock, SystemInfo, TableGrants, TableInfo, TableName, TablePattern,
+    Tables, TablesError, Texts, ThisNode, TracingLog,
 };
 pub use describe::describe;
 pub use dispatch::{Caller, Error, ErrorKind, Origin, Reply, Role, Rows};

@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod golden;
+pub mod hostile;
 pub mod javascript;
 pub mod nats;
 pub mod nodes;

@@ -20,8 +20,8 @@ pub use clock::{Clock, SystemClock};
 pub use config::{Change, Config, ConfigError, Durable, Snapshot, Texts};
 pub use grants::{
     ConfigGrants, Grant, GrantError, Grants, JetStreamGrants, KeyPath, KeyPattern, ManifestError,
-    NatsGrants, RESERVED_KEYS, RESERVED_SUBJECTS, ReservedError, SYSTEM_DATABASE, StreamPattern, SubjectPattern, TableGrants,
-    TablePattern,
+    NatsGrants, RESERVED_KEYS, RESERVED_SUBJECTS, ReservedError, SYSTEM_DATABASE, StreamPattern,
+    SubjectPattern, TableGrants, TablePattern,
 };
 pub use jetstream::{Extent, JetStream, JetStreamError, StreamInfo};
 pub use log::{Entry, Level, Log, TracingLog};

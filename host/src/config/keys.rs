@@ -44,9 +44,7 @@ pub(crate) fn is_key(name: &str) -> bool {
         of_path.eq_ignore_ascii_case(&of_name) || of_path == b'.' && of_name == b'_'
     };
     SETTINGS.iter().any(|Setting { path, kind, .. }| {
-        path.len() == name.len()
-            && !is_list(*kind)
-            && path.bytes().zip(name.bytes()).all(is_same)
+        path.len() == name.len() && !is_list(*kind) && path.bytes().zip(name.bytes()).all(is_same)
     })
 }
 
@@ -123,7 +121,9 @@ mod tests {
         {
             assert!(matches!(named(name), Named::Key(_)) && is_key(name), "{name}");
         }
-        for name in ["clustering_leafServer_network_routes", "plugins", "logging-level", "logging_leve", ""] {
+        for name in
+            ["clustering_leafServer_network_routes", "plugins", "logging-level", "logging_leve", ""]
+        {
             assert!(!is_key(name), "{name}");
         }
         assert!(matches!(named("clustering_leafServer_network_routes"), Named::Routes));
@@ -158,7 +158,10 @@ mod tests {
             { "nmae": "b", "limits": { "cpu": 1, "memory": 2 } },
         ] });
         let expected = [
-            ("plugins[0].grants.tables.raed".to_owned(), Some("plugins[0].grants.tables.read".into())),
+            (
+                "plugins[0].grants.tables.raed".to_owned(),
+                Some("plugins[0].grants.tables.read".into()),
+            ),
             ("plugins[0].grants.x".into(), None),
             ("plugins[1].nmae".into(), Some("plugins[1].name".into())),
         ];

@@ -20,8 +20,8 @@ use crate::audit::AuditLog;
 use crate::capabilities::{BoxFuture, ConfigError, Grants, SystemInfo, log::one_line};
 use crate::metrics::{Metrics, OfOperation};
 use crate::runtime::{
-    Answerer, CallError, ComponentSource, Limits, LoadError, Loaded, Operation, Plugin,
-    Recoverer, Runtime,
+    Answerer, CallError, ComponentSource, Limits, LoadError, Loaded, Operation, Plugin, Recoverer,
+    Runtime,
 };
 use crate::wit::exports::harper::plugin::operations;
 

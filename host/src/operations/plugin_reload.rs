@@ -10,18 +10,20 @@ use crate::plugins::{PluginError, Plugins};
 use crate::runtime::Operation;
 
 pub(super) fn operation() -> Operation {
-    Operation::new("plugin_reload", "Load a plugin again, as it is granted now").with_schema(json!({
-        "type": "object",
-        "required": ["operation", "name"],
-        "properties": {
-            "operation": { "const": "plugin_reload" },
-            "name": {
-                "type": "string",
-                "description": "Its name among plugins in harperdb-config.yaml",
+    Operation::new("plugin_reload", "Load a plugin again, as it is granted now").with_schema(
+        json!({
+            "type": "object",
+            "required": ["operation", "name"],
+            "properties": {
+                "operation": { "const": "plugin_reload" },
+                "name": {
+                    "type": "string",
+                    "description": "Its name among plugins in harperdb-config.yaml",
+                },
             },
-        },
-        "examples": [{ "operation": "plugin_reload", "name": "cluster-health" }],
-    }))
+            "examples": [{ "operation": "plugin_reload", "name": "cluster-health" }],
+        }),
+    )
 }
 
 pub(super) async fn perform(plugins: Weak<Plugins>, request: Value) -> Result<Value, Error> {

@@ -139,9 +139,7 @@ impl Plugins {
         let configured = self.configured(name).await?;
         let settings = match (&trust, configured, found) {
             (Trust::Hash, configured, _) => configured.ok_or_else(unknown)?,
-            (_, Some(configured), Some(found)) => {
-                PluginSettings { file: found.file, ..configured }
-            }
+            (_, Some(configured), Some(found)) => PluginSettings { file: found.file, ..configured },
             (_, None, found) => found.ok_or_else(unknown)?,
             (_, Some(_), None) => return Err(unknown()),
         };
@@ -150,10 +148,7 @@ impl Plugins {
 
     /// A plugin's file that is named for development: its name is the file's, and what it is granted and
     /// may use is as the configuration has it for a plugin of that name.
-    pub(crate) async fn in_development(
-        &self,
-        file: &Path,
-    ) -> Result<PluginSettings, PluginError> {
+    pub(crate) async fn in_development(&self, file: &Path) -> Result<PluginSettings, PluginError> {
         let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         if !is_plugin_name(&stem) {
             return Err(PluginError::Name(stem));
@@ -224,18 +219,14 @@ impl Plugins {
             Ok(running) => (entry.running, entry.error) = (Some(running), None),
             Err(error) => entry.error = Some(error),
         }
-        entry.running.is_some()
+        let is_running = entry.running.is_some();
+        let running = known.iter().filter(|known| known.running.is_some()).count();
+        self.dispatch.metrics().plugins(running, known.len() - running);
+        is_running
     }
 
     fn known(&self) -> MutexGuard<'_, Vec<Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// How many run, and how many should and do not.
-    pub(crate) fn numbers(&self) -> (usize, usize) {
-        let known = self.known();
-        let running = known.iter().filter(|known| known.running.is_some()).count();
-        (running, known.len() - running)
     }
 
     /// All plugins, for whoever operates the node.
@@ -294,11 +285,17 @@ fn tell_of_keys(plugin: &Plugin) {
     let not_granted = keys.asked.beyond(&keys.granted);
     if !not_granted.is_empty() {
         let what = texts(&not_granted);
-        tracing::warn!(plugin = plugin.name(), "the plugin asks for what it is not granted: {what}");
+        tracing::warn!(
+            plugin = plugin.name(),
+            "the plugin asks for what it is not granted: {what}"
+        );
     }
     let not_asked = keys.granted.beyond(&keys.asked);
     if !not_asked.is_empty() {
         let what = texts(&not_asked);
-        tracing::warn!(plugin = plugin.name(), "the plugin is granted more than it asks for: {what}");
+        tracing::warn!(
+            plugin = plugin.name(),
+            "the plugin is granted more than it asks for: {what}"
+        );
     }
 }

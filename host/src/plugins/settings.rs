@@ -183,11 +183,8 @@ pub(crate) fn unknown_keys(plugins: &Value) -> Vec<(String, &'static [&'static s
 
 /// What a plugin may be called: it is a label of metrics, and a word of the log and the command line.
 pub fn is_plugin_name(name: &str) -> bool {
-    let is_plain =
-        |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
-    (1..=64).contains(&name.len())
-        && name.bytes().all(is_plain)
-        && !RESERVED_NAMES.contains(&name)
+    let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+    (1..=64).contains(&name.len()) && name.bytes().all(is_plain) && !RESERVED_NAMES.contains(&name)
 }
 
 /// Reads one plugin's mapping.
@@ -219,7 +216,8 @@ impl<'v> Reader<'v> {
             Value::Null => None,
             _ => self.text("sha256").map(|text| text.to_ascii_lowercase()),
         };
-        let is_hash = |text: &String| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        let is_hash =
+            |text: &String| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
         if !self.at("sha256").is_null() && !sha256.as_ref().is_some_and(is_hash) {
             self.wrong("sha256", "must be 64 hexadecimal digits, in quotes if all are digits");
         }

@@ -281,10 +281,6 @@ impl Plugin {
     pub(crate) fn sha256(&self) -> Option<&str> {
         self.sha256.as_deref()
     }
-
-    pub(crate) fn limits(&self) -> &Limits {
-        &self.limits
-    }
 }
 
 impl Runtime {

@@ -11,21 +11,21 @@ mod engine;
 mod error;
 mod idle;
 mod limits;
-mod precompiled;
 mod offer;
+mod precompiled;
 mod recover;
 mod threads;
 mod ticker;
 
 pub use component::{ComponentSource, LoadError, Operation};
-pub use offer::Interface;
 pub use limits::{Limits, LimitsError};
+pub use offer::Interface;
 
 pub(crate) use answer::Answerer;
 pub(crate) use call::Used;
 pub(crate) use component::{Loaded, Plugin};
 pub(crate) use error::CallError;
-pub(crate) use offer::{Interfaces, WIT_VERSION};
+pub(crate) use offer::WIT_VERSION;
 pub(crate) use recover::Recoverer;
 
 use std::path::PathBuf;

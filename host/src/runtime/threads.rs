@@ -35,9 +35,10 @@ struct One {
 impl Threads {
     /// Starts them. What waits on them waits with the runtime that this is called in.
     pub(super) fn start(plugin: &str) -> io::Result<Self> {
+        let runtime = Handle::try_current().map_err(io::Error::other)?;
         let one = |_| {
             let (queue, jobs) = mpsc::unbounded_channel();
-            let runtime = Handle::current();
+            let runtime = runtime.clone();
             let name = format!("plugin-{plugin}");
             thread::Builder::new().name(name).spawn(move || runtime.block_on(work(jobs)))?;
             Ok(One { queue, calls: Arc::default() })

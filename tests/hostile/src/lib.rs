@@ -106,6 +106,11 @@ impl Guest for Hostile {
             schema: schema.clone(),
         };
         let numbered = |n: usize| operation(&format!("number_{n}"));
+        if let Some(only) = settings["only"].as_str() {
+            let mut one = operation(only);
+            one.super_user &= settings["open"] != true;
+            return vec![one; if settings["twice"] == true { 2 } else { 1 }];
+        }
         let named = NAMES.iter().take(most).map(|name| operation(name));
         named.chain((NAMES.len()..most).map(numbered)).collect()
     }

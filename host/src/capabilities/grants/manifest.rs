@@ -71,7 +71,9 @@ fn patterns<T: FromStr<Err = GrantError>>(
     texts: &[String],
 ) -> Result<Vec<T>, ManifestError> {
     let pattern = |text: &String| text.parse();
-    texts.iter().map(pattern).collect::<Result<_, _>>().map_err(|source| {
-        ManifestError::Pattern { kind, source }
-    })
+    texts
+        .iter()
+        .map(pattern)
+        .collect::<Result<_, _>>()
+        .map_err(|source| ManifestError::Pattern { kind, source })
 }

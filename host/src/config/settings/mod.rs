@@ -156,13 +156,13 @@ impl Settings {
             clause: format!("'{path}' {rule}"),
             place: place(path),
         };
-        let mut violations: Vec<_> = no_mappings(document)
-            .iter()
-            .map(|path| violation(path, "must be a mapping"))
-            .collect();
-        violations.extend(SETTINGS.iter().filter_map(|setting| {
-            Some(violation(setting.path, &setting.violation(document)?))
-        }));
+        let mut violations: Vec<_> =
+            no_mappings(document).iter().map(|path| violation(path, "must be a mapping")).collect();
+        violations.extend(
+            SETTINGS
+                .iter()
+                .filter_map(|setting| Some(violation(setting.path, &setting.violation(document)?))),
+        );
         if let Err(wrong) = PluginSettings::read_all(&document[PLUGINS]) {
             violations.extend(wrong.iter().map(|(path, rule)| violation(path, rule)));
         }
