@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use crate::{
-    dispatch::{Error, ErrorKind, Row, Rows},
+    dispatch::{Error, Row, Rows},
     json,
     users::LoginFailed,
 };
@@ -196,7 +196,7 @@ mod tests {
     // covers: data.search.unclean
     #[tokio::test]
     async fn what_is_broken_off_does_not_look_whole() {
-        let error = Error::new(ErrorKind::Failed, "the disk is gone");
+        let error = Error::new(crate::ErrorKind::Failed, "the disk is gone");
         let reply = sent(vec![part(0, 1), Err(error), part(1, 2)]).await;
         let (_, body) = reply.split_once("\r\n\r\n").unwrap();
         assert_eq!(

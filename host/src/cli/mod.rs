@@ -61,7 +61,9 @@ fn perform() -> Result<ExitCode> {
     let mut operations = Vec::new();
     if !arguments.get(1).is_some_and(needs_none) {
         operations = self::operations()?;
-        of_node::add(&mut operations, &arguments);
+        if arguments.get(1).is_none_or(|first| first != "plugin") {
+            of_node::add(&mut operations, &arguments);
+        }
     }
     let matches = match help::command(&operations).try_get_matches_from(&arguments) {
         Ok(matches) => matches,

@@ -1,18 +1,19 @@
 //! What a replayed call is told, in the order in which it was told before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::lines::{Answer, Event};
 use super::recorder::lock;
 
-/// Polls of a call that waits, with nothing else happening, after which it is sure that it waits for
-/// ever: the component has not asked what it did before.
-const PATIENCE: u32 = 64;
+/// How long an answer waits for its turn while nothing happens. Nobody waits for anything then, so
+/// that the component has not asked what it did before.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A transcript on its way from its first line to its last.
 #[derive(Debug)]
@@ -25,8 +26,8 @@ struct State {
     used: Vec<bool>,
     /// The next that has not happened.
     next: usize,
-    /// Answers that may be given, by their numbers.
-    due: BTreeMap<u64, Answer>,
+    /// Answers that may be given, one after the other.
+    due: VecDeque<(u64, Answer)>,
     waiting: BTreeMap<u64, Waker>,
     /// Counts whatever happens.
     happened: u64,
@@ -49,7 +50,7 @@ pub struct Difference {
 impl Script {
     pub(super) fn new(events: Vec<Event>) -> Self {
         let used = vec![false; events.len()];
-        let (due, waiting) = (BTreeMap::new(), BTreeMap::new());
+        let (due, waiting) = (VecDeque::new(), BTreeMap::new());
         let state = State {
             events, used, next: 0, due, waiting, happened: 0, begun: false, difference: None,
         };
@@ -66,8 +67,7 @@ impl Script {
         let mut state = lock(&self.0);
         state.go_on();
         if state.next < state.events.len() {
-            let got = None;
-            state.differs(got);
+            state.differs(None);
         }
         state.difference.take()
     }
@@ -101,37 +101,32 @@ impl Script {
                 _ => return None,
             }
         };
-        let (mut seen, mut idle) = (0, 0);
-        poll_fn(|context| self.poll_answer(number, &mut seen, &mut idle, context)).await
+        loop {
+            let seen = lock(&self.0).happened;
+            let answer = poll_fn(|context| self.poll_answer(number, context));
+            if let Ok(answer) = tokio::time::timeout(PATIENCE, answer).await {
+                return answer;
+            }
+            let mut state = lock(&self.0);
+            if state.happened == seen {
+                state.differs(None);
+            }
+        }
     }
 
-    fn poll_answer(
-        &self,
-        number: u64,
-        seen: &mut u64,
-        idle: &mut u32,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Answer>> {
+    fn poll_answer(&self, number: u64, context: &mut Context<'_>) -> Poll<Option<Answer>> {
         let mut state = lock(&self.0);
         state.go_on();
-        if let Some(answer) = state.due.remove(&number) {
-            state.happened += 1;
-            return Poll::Ready(Some(answer));
-        }
         if state.difference.is_some() {
             return Poll::Ready(state.recorded(number));
         }
-        if state.happened == *seen {
-            *idle += 1;
-        } else {
-            (*seen, *idle) = (state.happened, 0);
-        }
-        if *idle > PATIENCE {
-            state.differs(None);
-            return Poll::Ready(state.recorded(number));
+        if state.due.front().is_some_and(|(due, _)| *due == number) {
+            state.happened += 1;
+            let answer = state.due.pop_front().map(|(_, answer)| answer);
+            state.wake_next();
+            return Poll::Ready(answer);
         }
         state.waiting.insert(number, context.waker().clone());
-        context.waker().wake_by_ref();
         Poll::Pending
     }
 }
@@ -172,16 +167,20 @@ impl State {
         loop {
             match self.events.get(self.next) {
                 Some(Event::Answer { number, answer }) => {
-                    self.due.insert(*number, answer.clone());
-                    if let Some(waker) = self.waiting.remove(number) {
-                        waker.wake();
-                    }
+                    self.due.push_back((*number, answer.clone()));
                     self.happened += 1;
                 }
                 Some(Event::NotDurable(_)) => {}
-                _ => return,
+                _ => return self.wake_next(),
             }
             self.next += 1;
+        }
+    }
+
+    fn wake_next(&mut self) {
+        let waker = self.due.front().and_then(|(number, _)| self.waiting.remove(number));
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 

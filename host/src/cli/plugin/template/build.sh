@@ -9,12 +9,12 @@ linker() { compgen -G "$("$1" --print sysroot)/lib/rustlib/*/bin/wasm-component-
 
 if libraries=$(rustc --print target-libdir --target "$target" 2>/dev/null) && [ -d "$libraries" ]; then
     CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$(linker rustc) \
-        cargo build --release --target "$target"
+        cargo build --quiet --release --target "$target"
 elif [ -x /usr/bin/cargo ] && [ -d /usr/lib/rustlib/src/rust/library ]; then
     # Debian's packages rustc-web cargo-web rust-web-src rust-web-llvm lld-22.
     CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$(linker /usr/bin/rustc) \
         RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
-        /usr/bin/cargo build --release -Z build-std=std,panic_abort --target "$target"
+        /usr/bin/cargo build --quiet --release -Z build-std=std,panic_abort --target "$target"
 else
     echo "Rust cannot compile to $target here: run 'rustup target add $target'" >&2
     exit 1
