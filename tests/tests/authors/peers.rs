@@ -13,7 +13,7 @@ const HOUR: u64 = 3_600_000;
 
 async fn host(node: &FakeNode) -> Host {
     let mut grants = Grants::default();
-    grants.nats.request.push("orders.>".parse().unwrap());
+    grants.nats.request.push("orders.eu.*".parse().unwrap());
     let mut limits = Limits::default();
     limits.wall_clock = Duration::from_secs(100_000);
     node.host_with("hostile", ComponentSource::bytes(HOSTILE), grants, limits).await.unwrap()
@@ -32,10 +32,10 @@ async fn slow_silent_dying_and_lying_ones() {
     let begun = Instant::now();
     let ok = || Peer::replying_bytes(*b"ok");
     let peers = [
-        ("orders.slow", ok().after(HOUR)),
-        ("orders.silent", Peer::silent()),
-        ("orders.dying", ok().dying_after(2)),
-        ("orders.lying", Peer::replying_bytes([0xc1, 0xff])),
+        ("orders.eu.slow", ok().after(HOUR)),
+        ("orders.eu.silent", Peer::silent()),
+        ("orders.eu.dying", ok().dying_after(2)),
+        ("orders.eu.lying", Peer::replying_bytes([0xc1, 0xff])),
     ];
     let peers = peers.into_iter().map(|(subject, peer)| (subject.to_owned(), peer)).collect();
     let node = FakeNode::new(Cluster { peers, ..Cluster::default() });
@@ -45,22 +45,22 @@ async fn slow_silent_dying_and_lying_ones() {
     let timeout = Err("Error::Timeout".into());
     let nobody = Err("Error::NoResponders".into());
 
-    assert_eq!(ask(&host, "orders.slow", 2 * HOUR).await, answer);
+    assert_eq!(ask(&host, "orders.eu.slow", 2 * HOUR).await, answer);
     assert_eq!(passed(), HOUR);
-    assert_eq!(ask(&host, "orders.slow", HOUR / 2).await, timeout);
+    assert_eq!(ask(&host, "orders.eu.slow", HOUR / 2).await, timeout);
     assert_eq!(passed(), HOUR + HOUR / 2);
-    assert_eq!(ask(&host, "orders.silent", HOUR / 2).await, timeout);
+    assert_eq!(ask(&host, "orders.eu.silent", HOUR / 2).await, timeout);
     assert_eq!(passed(), 2 * HOUR);
-    assert_eq!(ask(&host, "orders.nobody", HOUR).await, nobody);
+    assert_eq!(ask(&host, "orders.eu.nobody", HOUR).await, nobody);
     for expected in [answer.clone(), answer, timeout, nobody.clone(), nobody] {
-        assert_eq!(ask(&host, "orders.dying", 1000).await, expected);
+        assert_eq!(ask(&host, "orders.eu.dying", 1000).await, expected);
     }
     assert_eq!(passed(), 2 * HOUR + 1000);
-    assert_eq!(ask(&host, "orders.lying", 1000).await, Ok(json!([0xc1, 0xff])));
+    assert_eq!(ask(&host, "orders.eu.lying", 1000).await, Ok(json!([0xc1, 0xff])));
     let calls = node.calls();
     assert_eq!(calls.len(), 10);
     let expected = json!({
-        "nats.request": { "subject": "orders.slow", "payload": { "$json": {} }, "timeout": 2 * HOUR },
+        "nats.request": { "subject": "orders.eu.slow", "payload": { "$json": {} }, "timeout": 2 * HOUR },
     });
     assert_eq!(calls[0], expected);
     assert!(begun.elapsed() < Duration::from_secs(60), "hours pass in no time");

@@ -118,7 +118,7 @@ async fn the_first_other_question_is_told() {
 
     // As if the recorded component had asked for something else.
     let other = again(&text.replace(r#"{"paths":["a.one"]}"#, r#"{"paths":["a.two"]}"#)).await;
-    let difference = other.difference.unwrap();
+    let difference = other.difference.clone().unwrap();
     assert_eq!(difference.call, 1);
     assert_eq!(difference.expected, Some(json!({ "config.get": { "paths": ["a.two"] } })));
     assert_eq!(difference.got, Some(json!({ "config.get": { "paths": ["a.one"] } })));
@@ -133,7 +133,7 @@ async fn the_first_other_question_is_told() {
     let (asked, end) = rest.rsplit_once("\n{").unwrap();
     let more = asked.replace(r#""call":0"#, r#""call":1"#).replace(r#""answer":0"#, r#""answer":1"#);
     let other = again(&format!("{head}\n{asked}\n{more}\n{{{end}")).await;
-    let difference = other.difference.unwrap();
+    let difference = other.difference.clone().unwrap();
     assert_eq!((difference.call, difference.got), (2, None));
     assert!(other.is_same);
     // As if the answer had been another one.
@@ -153,15 +153,15 @@ async fn secrets_are_hidden() {
     let cluster = Cluster {
         config,
         peers: [
-            ("orders.a".into(), Peer::replying(reply)),
-            ("orders.b".into(), Peer::replying_bytes(bytes)),
+            ("orders.eu.a".into(), Peer::replying(reply)),
+            ("orders.eu.b".into(), Peer::replying_bytes(bytes)),
         ]
         .into(),
         ..Cluster::default()
     };
     let mut grants = reading("a.*");
     grants.config.write.push("a.*".parse().unwrap());
-    grants.nats.request.push("orders.*".parse().unwrap());
+    grants.nats.request.push("orders.eu.*".parse().unwrap());
     let recorded = Recorded::hostile(cluster, grants).await;
     let send = |mut request: Value| {
         request["api_token"] = SECRET.into();
@@ -176,7 +176,7 @@ async fn secrets_are_hidden() {
         "operation": "hostile_config_set", "path": "a.secret", "value": value, "revision": "0",
     });
     send(set).await.unwrap();
-    for subject in ["orders.a", "orders.b"] {
+    for subject in ["orders.eu.a", "orders.eu.b"] {
         let payload = format!("{{\"password\":\"{SECRET}\"}}");
         let request = json!({
             "operation": "hostile_nats_request", "subject": subject, "payload": payload,
