@@ -11,6 +11,7 @@ pub mod nats;
 pub mod nodes;
 pub mod others;
 pub mod peer;
+pub mod plugins;
 pub mod shared;
 pub mod tables;
 
