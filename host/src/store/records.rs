@@ -144,7 +144,8 @@ impl Store {
                 return Err(Error::TooMany(MOST));
             }
             let revision = of.next_revision(t)?;
-            let value = serde_json::to_vec(&Record { revision, record }).map_err(Error::Value)?;
+            let value =
+                serde_json::to_vec(&Record { revision, record: &record }).map_err(Error::Value)?;
             table.insert(key.as_str(), value.as_slice())?;
             Ok(Ok(revision))
         };
@@ -174,7 +175,7 @@ impl Store {
     async fn write_and_tell<T: Send + 'static>(
         &self,
         of: &'static Records,
-        write: impl FnOnce(&WriteTransaction) -> Result<Result<T, Stale>, Error> + Send + 'static,
+        write: impl FnMut(&WriteTransaction) -> Result<Result<T, Stale>, Error> + Send + 'static,
     ) -> Result<Result<T, Stale>, Error> {
         let store = self.0.clone();
         let tell = move |written: &Result<T, Stale>| {
@@ -182,7 +183,7 @@ impl Store {
                 store.node_changes.send_modify(|changes| *changes += 1);
             }
         };
-        self.write_then(write, tell).await
+        self.write_together(write, tell).await
     }
 }
 
