@@ -209,6 +209,16 @@ pub trait Tables {
     async fn get(&self, database: &str, table: &str, key: &str)
     -> Result<Option<Row>, TablesError>;
 
+    /// The state of one record, without the record.
+    async fn revision(
+        &self,
+        database: &str,
+        table: &str,
+        key: &str,
+    ) -> Result<Option<String>, TablesError> {
+        Ok(self.get(database, table, key).await?.map(|row| row.revision))
+    }
+
     /// Records of a table, whose keys come after `after`.
     async fn list(
         &self,

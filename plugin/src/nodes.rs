@@ -138,6 +138,11 @@ impl NodeRecord {
         Ok(Some(Stored { record, revision }))
     }
 
+    /// The state of a node's record; none when it is not in the manifest.
+    pub async fn revision(host: &impl Tables, node: &str) -> Result<Option<String>, TablesError> {
+        host.revision(DATABASE, TABLE, node).await
+    }
+
     /// Brings the record of `node` from the state `expected` (none: not there) to `record` (none:
     /// gone), and returns its revision, or says that it is in another state.
     pub async fn store(

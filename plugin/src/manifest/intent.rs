@@ -190,10 +190,9 @@ impl Intent {
     /// Removes the intent for a node that the caller holds.
     pub async fn end<H: Capabilities>(errand: &Errand<'_, H>) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
-            let Some(row) = Tables::get(errand.host, DATABASE, TABLE, errand.node).await? else {
-                return Ok(());
-            };
-            match errand.host.delete(DATABASE, TABLE, errand.node, &row.revision).await {
+            let now = Tables::revision(errand.host, DATABASE, TABLE, errand.node).await?;
+            let Some(revision) = now else { return Ok(()) };
+            match errand.host.delete(DATABASE, TABLE, errand.node, &revision).await {
                 Err(TablesError::Conflict) => {}
                 gone => return Ok(gone?),
             }

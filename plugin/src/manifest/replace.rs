@@ -262,8 +262,8 @@ async fn begin<H: Capabilities>(
     let stored = steps.iter().map(|step| step.intent(errand, whole));
     let stored: Vec<_> = stream::iter(stored).buffered(AT_ONCE).collect().await;
     let is_current = steps.iter().map(async |step| {
-        let now = NodeRecord::get(host, &step.node).await;
-        now.is_ok_and(|now| now.map(|now| now.revision) == step.revision)
+        let now = NodeRecord::revision(host, &step.node).await;
+        now.is_ok_and(|now| now == step.revision)
     });
     let current = stream::iter(is_current).buffered(AT_ONCE).all(async |is_so| is_so).await;
     let mut failed = None;
@@ -310,8 +310,8 @@ async fn replace_one<H: Capabilities>(
             Ok(_) => break,
             // The node has changed it since; all of it is replaced.
             Err(TablesError::Conflict) if !errand.time.is_over(host) => {
-                let now = NodeRecord::get(host, node).await.map_err(here)?;
-                revision = now.map(|now| now.revision);
+                let now = NodeRecord::revision(host, node).await;
+                revision = now.map_err(|error| here(error.into()))?;
             }
             Err(error) => return Err(here(error.into())),
         }

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use harper_tests::plugins::{Folder, PluginNode as Node};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::{Folder, Node, node};
+use crate::node;
 
 /// A limit, a request that is within it, one that is over it, and what is said of that one.
 struct Limit {
@@ -181,15 +182,17 @@ async fn who_finds_no_place_in_time_is_told_so() {
 // covers: plugins.flood
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_leaves_others_their_places_and_their_time() {
-    let folder = Folder::new();
-    let one = folder.component("one", &json!({ "prefix": "one" }));
-    let two = folder.component("two", &json!({ "prefix": "two" }));
+    let folder = Folder::new().unwrap();
+    let one = folder.component("one", &json!({ "prefix": "one" })).unwrap();
+    let two = folder.component("two", &json!({ "prefix": "two" })).unwrap();
     let limits = json!({ "cpu": 600_000, "wallClock": 600_000 });
-    folder.configure(&json!([
-        { "name": "one", "file": "one.wasm", "sha256": one, "limits": limits },
-        { "name": "two", "file": "two.wasm", "sha256": two },
-    ]));
-    let node = folder.host().await;
+    folder
+        .configure(&json!([
+            { "name": "one", "file": "one.wasm", "sha256": one, "limits": limits },
+            { "name": "two", "file": "two.wasm", "sha256": two },
+        ]))
+        .unwrap();
+    let node = folder.host().await.unwrap();
     let flood = |operation: &str, amount: u64| {
         spawn(&node, json!({ "operation": operation, "amount": amount }))
     };

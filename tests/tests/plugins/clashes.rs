@@ -1,24 +1,25 @@
 //! Two owners of one operation: the second is refused, and both are named.
 
 use harper_host::{Caller, Operation, Role};
+use harper_tests::plugins::Folder;
 use serde_json::{Value, json};
-
-use crate::Folder;
 
 /// Why the plugin `second` is not loaded, whose operations begin like this, beside the first one.
 async fn clash(folder: &Folder, second: &Value) -> String {
-    let one = folder.component("first", &json!({ "prefix": "first" }));
-    let two = folder.component("second", second);
-    folder.configure(&json!([
-        { "name": "first", "file": "first.wasm", "sha256": one },
-        { "name": "second", "file": "second.wasm", "sha256": two },
-    ]));
+    let one = folder.component("first", &json!({ "prefix": "first" })).unwrap();
+    let two = folder.component("second", second).unwrap();
+    folder
+        .configure(&json!([
+            { "name": "first", "file": "first.wasm", "sha256": one },
+            { "name": "second", "file": "second.wasm", "sha256": two },
+        ]))
+        .unwrap();
     let node = folder.host_with(|host| {
         host.operation(Operation::new("mine_version", "Of the embedder"), async |_, _| {
             Ok(json!("mine"))
         })
     });
-    let node = node.await;
+    let node = node.await.unwrap();
     assert_eq!(node.plugin("first").await["loaded"], true);
     assert_eq!(node.send(json!({ "operation": "mine_version" })).await, Ok(json!("mine")));
     let plugin = node.plugin("second").await;
@@ -29,7 +30,7 @@ async fn clash(folder: &Folder, second: &Value) -> String {
 // covers: plugins.clashes
 #[tokio::test]
 async fn with_another_plugin() {
-    let error = clash(&Folder::new(), &json!({ "prefix": "first" })).await;
+    let error = clash(&Folder::new().unwrap(), &json!({ "prefix": "first" })).await;
     let text = "plugin 'second' describes the operation 'first_echo', which is there already: it is \
                 of the plugin 'first'";
     assert_eq!(error, text);
@@ -38,7 +39,8 @@ async fn with_another_plugin() {
 // covers: plugins.clashes
 #[tokio::test]
 async fn with_an_operation_of_the_embedder() {
-    let error = clash(&Folder::new(), &json!({ "prefix": "mine", "only": "version" })).await;
+    let error =
+        clash(&Folder::new().unwrap(), &json!({ "prefix": "mine", "only": "version" })).await;
     let text = "plugin 'second' describes the operation 'mine_version', which is there already: it \
                 is the host's own";
     assert_eq!(error, text);
@@ -48,7 +50,7 @@ async fn with_an_operation_of_the_embedder() {
 #[tokio::test]
 async fn with_the_clustering_plugin() {
     let settings = json!({ "prefix": "cluster", "only": "status" });
-    let error = clash(&Folder::new(), &settings).await;
+    let error = clash(&Folder::new().unwrap(), &settings).await;
     let text = "plugin 'second' describes the operation 'cluster_status', which is there already: it \
                 is of the plugin 'clustering'";
     assert_eq!(error, text);
@@ -59,7 +61,8 @@ async fn with_the_clustering_plugin() {
 async fn with_a_native_operation_also_where_there_is_none() {
     // This host has neither users nor tables, and these are nobody's.
     for (prefix, name) in [("add", "user"), ("plugin", "list"), ("describe", "all")] {
-        let error = clash(&Folder::new(), &json!({ "prefix": prefix, "only": name })).await;
+        let error =
+            clash(&Folder::new().unwrap(), &json!({ "prefix": prefix, "only": name })).await;
         let text = format!(
             "plugin 'second' describes the operation '{prefix}_{name}', which is there already: it \
              is the host's own"
@@ -71,7 +74,7 @@ async fn with_a_native_operation_also_where_there_is_none() {
 // covers: plugins.clashes
 #[tokio::test]
 async fn of_a_plugin_with_itself() {
-    let error = clash(&Folder::new(), &json!({ "only": "twice", "twice": true })).await;
+    let error = clash(&Folder::new().unwrap(), &json!({ "only": "twice", "twice": true })).await;
     let text = "plugin 'second' describes the operation 'hostile_twice', which is there already: it \
                 is its own, described twice";
     assert_eq!(error, text);
@@ -81,12 +84,15 @@ async fn of_a_plugin_with_itself() {
 // covers: plugins.super-user
 #[tokio::test]
 async fn nobody_lowers_what_an_operation_asks_for() {
-    let folder = Folder::new();
+    let folder = Folder::new().unwrap();
     // `version` is for anybody here.
-    let sha256 =
-        folder.component("second", &json!({ "prefix": "cluster", "only": "status", "open": true }));
-    folder.configure(&json!([{ "name": "second", "file": "second.wasm", "sha256": sha256 }]));
-    let node = folder.host().await;
+    let sha256 = folder
+        .component("second", &json!({ "prefix": "cluster", "only": "status", "open": true }))
+        .unwrap();
+    folder
+        .configure(&json!([{ "name": "second", "file": "second.wasm", "sha256": sha256 }]))
+        .unwrap();
+    let node = folder.host().await.unwrap();
     let caller = Caller::new("someone", Role::Named("dev".into()));
     let request = json!({ "operation": "cluster_status" });
     let error = node.host.dispatch(&caller, request).await.unwrap_err();

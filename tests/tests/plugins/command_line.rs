@@ -4,9 +4,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use harper_tests::plugins::Folder;
 use serde_json::json;
-
-use crate::Folder;
 
 const PASSWORD: &str = "s3cret-of-the-test";
 
@@ -78,7 +77,7 @@ fn call(root: &Path, words: &[&str]) -> (bool, String) {
 // covers: plugins.command-line
 #[test]
 fn operations_of_plugins_are_commands() {
-    let folder = Folder::new();
+    let folder = Folder::new().unwrap();
     let schema = json!({
         "properties": {
             "operation": { "const": "hostile_version" },
@@ -87,8 +86,10 @@ fn operations_of_plugins_are_commands() {
         "required": ["operation"],
     });
     let settings = json!({ "version": 7, "schema": schema });
-    let sha256 = folder.component("hostile", &settings);
-    folder.configure(&json!([{ "name": "hostile", "file": "hostile.wasm", "sha256": sha256 }]));
+    let sha256 = folder.component("hostile", &settings).unwrap();
+    folder
+        .configure(&json!([{ "name": "hostile", "file": "hostile.wasm", "sha256": sha256 }]))
+        .unwrap();
     let node = Node::start(folder.path(), &[]);
     let root = folder.path();
 
@@ -129,13 +130,15 @@ fn operations_of_plugins_are_commands() {
 // covers: plugins.keys-told
 #[test]
 fn where_the_keys_do_not_fit_the_log_says_so() {
-    let folder = Folder::new();
+    let folder = Folder::new().unwrap();
     let asks = json!({ "tables.read": ["dev.dog"], "nats.servers": true });
-    let sha256 = folder.component("hostile", &json!({ "asks": asks }));
-    folder.configure(&json!([{
-        "name": "hostile", "file": "hostile.wasm", "sha256": sha256,
-        "grants": { "tables": { "read": ["dev.*"] }, "config": { "write": ["a.b"] } },
-    }]));
+    let sha256 = folder.component("hostile", &json!({ "asks": asks })).unwrap();
+    folder
+        .configure(&json!([{
+            "name": "hostile", "file": "hostile.wasm", "sha256": sha256,
+            "grants": { "tables": { "read": ["dev.*"] }, "config": { "write": ["a.b"] } },
+        }]))
+        .unwrap();
     let log = Node::start(folder.path(), &[]).log();
     let asks = "the plugin asks for what it is not granted: nats.servers\"";
     assert!(log.contains(asks), "{log}");
@@ -147,16 +150,16 @@ fn where_the_keys_do_not_fit_the_log_says_so() {
 // covers: plugins.development
 #[test]
 fn run_takes_a_plugin_that_is_being_worked_on() {
-    let folder = Folder::new();
-    folder.component("hostile", &json!({ "version": 1 }));
-    folder.configure(&json!(null));
+    let folder = Folder::new().unwrap();
+    folder.component("hostile", &json!({ "version": 1 })).unwrap();
+    folder.configure(&json!(null)).unwrap();
     let file = folder.path().join("hostile.wasm");
     let options = ["--plugin", file.to_str().unwrap(), "--grant-asked"];
     let node = Node::start(folder.path(), &options);
     assert!(!node.url.is_empty());
     let (ok, read) = call(folder.path(), &["hostile_config_get", "path=a.b"]);
     assert!(ok && read == "- '1'\n", "{read}");
-    folder.component("hostile", &json!({ "version": 2 }));
+    folder.component("hostile", &json!({ "version": 2 })).unwrap();
     let (ok, reloaded) = call(folder.path(), &["plugin_reload", "name=hostile"]);
     assert!(ok, "{reloaded}");
     assert_eq!(call(folder.path(), &["hostile_version"]), (true, "2\n".into()));
@@ -170,7 +173,7 @@ fn run_takes_a_plugin_that_is_being_worked_on() {
 // covers: plugins.settings
 #[test]
 fn what_is_wrong_with_the_list_is_said_with_its_line() {
-    let folder = Folder::new();
+    let folder = Folder::new().unwrap();
     let text = "a: 1\nplugins:\n- name: x\n  file: x.wasm\n  grants:\n    tables:\n      read: [dev.*, dev]\n";
     std::fs::write(folder.path().join("harperdb-config.yaml"), text).unwrap();
     let log = Node::start(folder.path(), &[]).log();

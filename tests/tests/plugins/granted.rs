@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use harper_host::{BuildError, LoadError};
 use harper_tests::hostile::hostile;
+use harper_tests::plugins::{Folder, PluginNode as Node};
 use serde_json::{Value, json};
-
-use crate::{Folder, Node};
 
 async fn works(node: &Node) {
     let routes = node.send(json!({ "operation": "cluster_get_routes" })).await;
@@ -17,7 +16,7 @@ async fn works(node: &Node) {
 
 /// The plugin is not loaded, and this is why.
 async fn not_loaded(folder: &Folder) -> String {
-    let node = folder.host().await;
+    let node = folder.host().await.unwrap();
     works(&node).await;
     let echo = node.ask(json!({ "operation": "hostile_echo" })).await;
     assert_eq!(echo, Err("Operation 'hostile_echo' not found".into()));
@@ -37,10 +36,10 @@ fn entry(sha256: Value) -> Value {
 // covers: plugins.loaded
 #[tokio::test]
 async fn a_file_with_the_hash_that_was_granted() {
-    let folder = Folder::new();
-    let sha256 = folder.component("hostile", &json!({ "version": 1 }));
-    folder.configure(&entry(json!(sha256.to_uppercase())));
-    let node = folder.host().await;
+    let folder = Folder::new().unwrap();
+    let sha256 = folder.component("hostile", &json!({ "version": 1 })).unwrap();
+    folder.configure(&entry(json!(sha256.to_uppercase()))).unwrap();
+    let node = folder.host().await.unwrap();
     works(&node).await;
     assert_eq!(node.send(json!({ "operation": "hostile_version" })).await, Ok(json!(1)));
     let plugin = node.plugin("hostile").await;
@@ -54,10 +53,10 @@ async fn a_file_with_the_hash_that_was_granted() {
 // covers: plugins.sha256
 #[tokio::test]
 async fn another_file_is_not_loaded() {
-    let folder = Folder::new();
-    let want = folder.component("hostile", &json!({ "version": 1 }));
-    folder.configure(&entry(json!(want)));
-    let have = folder.component("hostile", &json!({ "version": 2 }));
+    let folder = Folder::new().unwrap();
+    let want = folder.component("hostile", &json!({ "version": 1 })).unwrap();
+    folder.configure(&entry(json!(want))).unwrap();
+    let have = folder.component("hostile", &json!({ "version": 2 })).unwrap();
     assert_eq!(
         not_loaded(&folder).await,
         format!(
@@ -71,9 +70,9 @@ async fn another_file_is_not_loaded() {
 // covers: plugins.sha256
 #[tokio::test]
 async fn without_a_hash_nothing_is_granted() {
-    let folder = Folder::new();
-    let have = folder.component("hostile", &json!({}));
-    folder.configure(&entry(Value::Null));
+    let folder = Folder::new().unwrap();
+    let have = folder.component("hostile", &json!({})).unwrap();
+    folder.configure(&entry(Value::Null)).unwrap();
     assert_eq!(
         not_loaded(&folder).await,
         format!(
@@ -87,8 +86,8 @@ async fn without_a_hash_nothing_is_granted() {
 // covers: plugins.no-harm
 #[tokio::test]
 async fn what_is_no_plugin_keeps_no_node_from_starting() {
-    let folder = Folder::new();
-    folder.configure(&entry(json!("0".repeat(64))));
+    let folder = Folder::new().unwrap();
+    folder.configure(&entry(json!("0".repeat(64)))).unwrap();
     let error = not_loaded(&folder).await;
     assert!(error.starts_with("plugin 'hostile': its file cannot be read: "), "{error}");
 
@@ -97,7 +96,7 @@ async fn what_is_no_plugin_keeps_no_node_from_starting() {
 
     std::fs::remove_dir(folder.path().join("hostile.wasm")).unwrap();
     std::fs::write(folder.path().join("hostile.wasm"), "#!/bin/sh").unwrap();
-    folder.configure(&entry(json!(harper_host::plugins::sha256(b"#!/bin/sh"))));
+    folder.configure(&entry(json!(harper_host::plugins::sha256(b"#!/bin/sh")))).unwrap();
     let error = not_loaded(&folder).await;
     assert!(error.starts_with("plugin 'hostile' is not a WebAssembly component: "), "{error}");
 }
@@ -105,10 +104,11 @@ async fn what_is_no_plugin_keeps_no_node_from_starting() {
 // covers: plugins.reserved
 #[tokio::test]
 async fn what_is_the_clusters_own_is_not_granted_by_the_configuration_either() {
-    let folder = Folder::new();
-    let sha256 = folder.component("hostile", &json!({}));
+    let folder = Folder::new().unwrap();
+    let sha256 = folder.component("hostile", &json!({})).unwrap();
     for (grants, grant, reserved) in [
-        (json!({ "nats": { "request": ["*.__request__"] } }), "*.__request__", "*.__request__"),
+        (json!({ "nats": { "request": ["a.__request__"] } }), "a.__request__", "*.__request__"),
+        (json!({ "nats": { "request": ["*.__request__"] } }), "*.__request__", "$JS.>"),
         (json!({ "nats": { "request": ["*.>"] } }), "*.>", "$JS.>"),
         (json!({ "nats": { "request": ["_INBOX.>"] } }), "_INBOX.>", "_INBOX.>"),
         (json!({ "nats": { "request": ["$SYS.REQ.x"] } }), "$SYS.REQ.x", "$SYS.>"),
@@ -125,7 +125,7 @@ async fn what_is_the_clusters_own_is_not_granted_by_the_configuration_either() {
         (json!({ "replication": true }), "replication", "the flow between nodes"),
     ] {
         let plugin = json!({ "name": "hostile", "file": "hostile.wasm", "sha256": sha256, "grants": grants });
-        folder.configure(&json!([plugin]));
+        folder.configure(&json!([plugin])).unwrap();
         let text = format!(
             "plugin 'hostile' cannot have all of its grants: the grant '{grant}' reaches \
              '{reserved}', which is the cluster's own"
@@ -137,25 +137,27 @@ async fn what_is_the_clusters_own_is_not_granted_by_the_configuration_either() {
 // covers: plugins.development
 #[tokio::test]
 async fn in_development_the_hash_is_not_asked_for() {
-    let folder = Folder::new();
-    folder.component("hostile", &json!({ "version": 1 }));
+    let folder = Folder::new().unwrap();
+    folder.component("hostile", &json!({ "version": 1 })).unwrap();
     let file = folder.path().join("hostile.wasm");
     // What is granted is that of the entry of the same name, which is not loaded besides.
-    folder.configure(&json!([{
-        "name": "hostile", "file": "elsewhere.wasm", "sha256": "0".repeat(64),
-        "grants": { "config": { "read": ["a.b"] } },
-    }]));
-    let node = folder.host_with(|host| host.plugin_in_development(&file, false)).await;
+    folder
+        .configure(&json!([{
+            "name": "hostile", "file": "elsewhere.wasm", "sha256": "0".repeat(64),
+            "grants": { "config": { "read": ["a.b"] } },
+        }]))
+        .unwrap();
+    let node = folder.host_with(|host| host.plugin_in_development(&file, false)).await.unwrap();
     let get = |path: &str| json!({ "operation": "hostile_config_get", "path": path });
     assert_eq!(node.ask(get("a.b")).await, Ok(json!(["1"])));
     let denied = "Error::Denied(\"The plugin is not granted to read 'a.c'\")";
     assert_eq!(node.ask(get("a.c")).await, Err(denied.into()));
-    folder.component("hostile", &json!({ "version": 2 }));
+    folder.component("hostile", &json!({ "version": 2 })).unwrap();
     node.reload("hostile").await.unwrap();
     assert_eq!(node.send(json!({ "operation": "hostile_version" })).await, Ok(json!(2)));
     assert_eq!(node.ask(get("a.b")).await, Ok(json!(["1"])));
 
-    let node = folder.host_with(|host| host.plugin_in_development(&file, true)).await;
+    let node = folder.host_with(|host| host.plugin_in_development(&file, true)).await.unwrap();
     assert_eq!(node.ask(get("a.c")).await, Ok(json!(["2"])));
     let granted = &node.plugin("hostile").await["granted"];
     assert_eq!(granted["nats"], json!({ "servers": true }), "but for what is the cluster's own");
@@ -163,9 +165,9 @@ async fn in_development_the_hash_is_not_asked_for() {
 
     // Whoever names a file wants to know what is wrong with it.
     let missing = folder.path().join("missing.wasm");
-    let built = folder.try_host_with(|host| host.plugin_in_development(&missing, false)).await;
+    let built = folder.host_with(|host| host.plugin_in_development(&missing, false)).await;
     assert!(matches!(built.err(), Some(BuildError::PluginFile(_))));
-    let built = folder.try_host_with(|host| host.plugin_in_development("Ä.wasm", false)).await;
+    let built = folder.host_with(|host| host.plugin_in_development("Ä.wasm", false)).await;
     let error = built.err().unwrap().to_string();
     assert!(error.starts_with("'Ä' is no name for a plugin: "), "{error}");
 }
@@ -174,9 +176,9 @@ async fn in_development_the_hash_is_not_asked_for() {
 // covers: plugins.sha256
 #[tokio::test]
 async fn what_was_hashed_is_what_runs() {
-    let folder = Folder::new();
-    let sha256 = folder.component("hostile", &json!({ "version": 1 }));
-    folder.configure(&entry(json!(sha256)));
+    let folder = Folder::new().unwrap();
+    let sha256 = folder.component("hostile", &json!({ "version": 1 })).unwrap();
+    folder.configure(&entry(json!(sha256))).unwrap();
     let file = folder.path().join("hostile.wasm");
     let other = hostile(&json!({ "version": 2 }));
     let stop = Arc::new(AtomicBool::new(false));
@@ -194,7 +196,7 @@ async fn what_was_hashed_is_what_runs() {
             }
         }
     });
-    let node = folder.host().await;
+    let node = folder.host().await.unwrap();
     for _ in 0..20 {
         // Loaded or refused, it is never the other one.
         let _ = node.reload("hostile").await;
@@ -209,18 +211,18 @@ async fn what_was_hashed_is_what_runs() {
 /// What the program gives is the program's: a fault in it is a fault of the program.
 #[tokio::test]
 async fn a_plugin_of_the_program_is_not_loaded_again() {
-    let folder = Folder::new();
-    folder.configure(&json!(null));
+    let folder = Folder::new().unwrap();
+    folder.configure(&json!(null)).unwrap();
     let source = || harper_host::ComponentSource::bytes(hostile(&json!({})));
     let node = folder
         .host_with(|host| host.plugin("hostile", source(), Default::default(), Default::default()));
-    let node = node.await;
+    let node = node.await.unwrap();
     let text = "the plugin 'hostile' was given by the program, and is not loaded again";
     assert_eq!(node.reload("hostile").await, Err(text.into()));
     assert_eq!(node.plugin("hostile").await["loaded"], true);
     let text = "there is no plugin 'other' among 'plugins' in harperdb-config.yaml";
     assert_eq!(node.reload("other").await, Err(text.into()));
-    let built = folder.try_host_with(|host| {
+    let built = folder.host_with(|host| {
         let host = host.plugin("one", source(), Default::default(), Default::default());
         host.plugin("two", source(), Default::default(), Default::default())
     });

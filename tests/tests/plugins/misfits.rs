@@ -1,19 +1,20 @@
 //! Plugins that do not say what they are, or say it badly: refused when they are loaded.
 
 use harper_tests::cluster::FakeNode;
+use harper_tests::plugins::Folder;
 use serde_json::{Value, json};
-
-use crate::Folder;
 
 /// Why the plugin is not loaded.
 async fn refused(settings: &Value) -> String {
-    let folder = Folder::new();
-    let sha256 = folder.component("hostile", settings);
+    let folder = Folder::new().unwrap();
+    let sha256 = folder.component("hostile", settings).unwrap();
     let limits = json!({ "cpu": 100 });
-    folder.configure(&json!([{
-        "name": "hostile", "file": "hostile.wasm", "sha256": sha256, "limits": limits,
-    }]));
-    let node = folder.host().await;
+    folder
+        .configure(&json!([{
+            "name": "hostile", "file": "hostile.wasm", "sha256": sha256, "limits": limits,
+        }]))
+        .unwrap();
+    let node = folder.host().await.unwrap();
     let routes = node.send(json!({ "operation": "cluster_get_routes" })).await;
     assert!(routes.is_ok(), "the node works");
     let plugin = node.plugin("hostile").await;
@@ -48,10 +49,12 @@ async fn one_that_says_too_much() {
     let error = refused(&json!({ "operations": 190, "schema": long })).await;
     assert!(error.contains("describes 190 operations in "), "{error}");
     // Just as many are taken.
-    let folder = Folder::new();
-    let sha256 = folder.component("hostile", &json!({ "operations": 200 }));
-    folder.configure(&json!([{ "name": "hostile", "file": "hostile.wasm", "sha256": sha256 }]));
-    let plugin = folder.host().await.plugin("hostile").await;
+    let folder = Folder::new().unwrap();
+    let sha256 = folder.component("hostile", &json!({ "operations": 200 })).unwrap();
+    folder
+        .configure(&json!([{ "name": "hostile", "file": "hostile.wasm", "sha256": sha256 }]))
+        .unwrap();
+    let plugin = folder.host().await.unwrap().plugin("hostile").await;
     assert_eq!(plugin["operations"].as_array().map(Vec::len), Some(200));
 }
 
@@ -72,14 +75,16 @@ async fn one_that_asks_for_what_there_is_not() {
 // covers: plugins.describe
 #[tokio::test]
 async fn to_be_described_a_plugin_needs_nothing() {
-    let folder = Folder::new();
-    let sha256 = folder.component("hostile", &json!({}));
-    folder.configure(&json!([{
-        "name": "hostile", "file": "hostile.wasm", "sha256": sha256,
-        "grants": { "nats": { "servers": true }, "tables": { "read": ["*.*"] } },
-    }]));
+    let folder = Folder::new().unwrap();
+    let sha256 = folder.component("hostile", &json!({})).unwrap();
+    folder
+        .configure(&json!([{
+            "name": "hostile", "file": "hostile.wasm", "sha256": sha256,
+            "grants": { "nats": { "servers": true }, "tables": { "read": ["*.*"] } },
+        }]))
+        .unwrap();
     let fake = FakeNode::new(serde_yaml::from_str("{}").unwrap());
-    let node = folder.host_with(|host| fake.give_to(host)).await;
+    let node = folder.host_with(|host| fake.give_to(host)).await.unwrap();
     assert_eq!(node.plugin("hostile").await["loaded"], true);
     assert_eq!(fake.calls().len(), 0);
 }

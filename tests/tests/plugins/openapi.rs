@@ -11,9 +11,8 @@ use harper_host::store::Store;
 use harper_host::users::Users;
 use harper_tests::api::{ApiNode, Reply, ask};
 use harper_tests::javascript;
+use harper_tests::plugins::Folder;
 use serde_json::{Value, json};
-
-use crate::Folder;
 
 async fn start(folder: &Folder) -> ApiNode {
     let users = Users::open(Store::open(folder.path()).await.unwrap(), Duration::ZERO);
@@ -50,15 +49,17 @@ fn validated(document: &str) -> String {
 // covers: openapi.valid, openapi.all, openapi.login
 #[tokio::test]
 async fn a_validator_takes_it() {
-    let folder = Folder::new();
+    let folder = Folder::new().unwrap();
     let schema = json!({
         "properties": { "tree": { "$ref": "#/$defs/tree" } },
         "$defs": { "tree": { "type": "array", "items": { "$ref": "#/$defs/tree" } } },
         "examples": [{ "tree": [[], [[]]] }],
     });
     let only = json!({ "only": "tree", "schema": schema });
-    let sha256 = folder.component("hostile", &only);
-    folder.configure(&json!([{ "name": "hostile", "file": "hostile.wasm", "sha256": sha256 }]));
+    let sha256 = folder.component("hostile", &only).unwrap();
+    folder
+        .configure(&json!([{ "name": "hostile", "file": "hostile.wasm", "sha256": sha256 }]))
+        .unwrap();
     let node = start(&folder).await;
 
     let refused =
