@@ -15,6 +15,9 @@ pub mod python;
 pub mod shared;
 pub mod tables;
 
+// A cluster of nobody.
+pub use harper_host::testing as cluster;
+
 use harper_host::{Caller, ComponentSource, Error, Grants, Host, HostBuilder, Limits};
 use serde_json::Value;
 use tempfile::TempDir;
