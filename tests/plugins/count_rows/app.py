@@ -4,12 +4,15 @@ The build gives it nothing but the interfaces in `wit/`: no files, no network, n
 """
 
 import json
+import sys
+import traceback
 from typing import List
 
 from componentize_py_types import Err
+from wit_world import exports
 from wit_world.exports import manifest
 from wit_world.exports import operations as api
-from wit_world.imports import tables
+from wit_world.imports import log, tables
 
 SCHEMA = {
     "type": "object",
@@ -23,7 +26,7 @@ SCHEMA = {
 }
 
 
-class Manifest:
+class Manifest(exports.Manifest):
     def asks(self) -> manifest.Grants:
         """All tables but those of `system`, to read."""
         return manifest.Grants(
@@ -41,7 +44,7 @@ class Manifest:
         )
 
 
-class Operations:
+class Operations(exports.Operations):
     def describe(self) -> List[api.Operation]:
         return [
             api.Operation(
@@ -94,3 +97,11 @@ def refused(error: tables.Error) -> Err:
             return Err(api.Error_Failed(text))
         case _:
             return Err(api.Error_Failed(f"The table cannot be read: {error}"))
+
+
+def tell(kind, error, trace) -> None:
+    log.write(log.Level.ERROR, "".join(traceback.format_exception(kind, error, trace)))
+
+
+# Where Python would print an exception that nobody catches there is nothing to print on.
+sys.excepthook = tell
