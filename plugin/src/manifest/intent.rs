@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{ANSWERED, ATTEMPTS, Errand, WAIT, WHOLE, merge, undo};
 use crate::capabilities::{Capabilities, Log, NodeInfo, Row, TableInfo, Tables, TablesError};
-use crate::nodes::NodeRecord;
+use crate::nodes::{NodeRecord, text};
 use crate::operation::Error;
 
 const DATABASE: &str = "system";
@@ -165,7 +165,7 @@ impl Intent {
         host: &impl Tables,
         expected: Option<&str>,
     ) -> Result<String, TablesError> {
-        host.put(DATABASE, TABLE, &self.node, &json!(self), expected).await
+        host.put(DATABASE, TABLE, &self.node, &text(self), expected).await
     }
 
     /// Changes the intent for a node that the caller holds, against requests of other nodes that
@@ -265,7 +265,7 @@ pub fn under_way(node: &str) -> Error {
 }
 
 fn read(host: &impl Log, row: Row) -> Option<StoredIntent> {
-    match serde_json::from_value(row.value) {
+    match serde_json::from_str(&row.record) {
         Ok(intent) => Some(StoredIntent { intent, revision: row.revision }),
         Err(error) => {
             host.warn(&format!("An intent in {DATABASE}.{TABLE} cannot be read: {error}"));
