@@ -133,6 +133,8 @@ fn schema(operation: &Operation) -> Value {
     }
     if !schema.get("properties").is_some_and(Value::is_object) {
         schema.insert("properties".into(), json!({}));
+        // Who names none takes any.
+        schema.entry("additionalProperties").or_insert(Value::Bool(true));
     }
     schema["properties"]["operation"] = json!({ "const": name });
     let mut required = match schema.remove("required") {

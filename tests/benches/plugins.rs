@@ -38,7 +38,12 @@ pub(crate) fn measure(rows: &mut Vec<Row>) -> Result<()> {
         let (mut quiet, mut flooded) = (Samples::default(), Samples::default());
         for round in 0..=ROUNDS {
             let alone = runtime.block_on(p99(&host, &request))?;
-            let flood = runtime.block_on(async { Flood::start(&host) });
+            let flood = runtime.block_on(async {
+                let flood = Flood::start(&host);
+                // It is a flood once it has lasted for a while.
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                flood
+            });
             let beside = runtime.block_on(p99(&host, &request))?;
             runtime.block_on(flood.stop())?;
             if round > 0 {

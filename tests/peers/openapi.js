@@ -13,7 +13,7 @@ const { valid, errors } = await validator.validate(structuredClone(document));
 if (!valid) wrong.push(JSON.stringify(errors));
 if (validator.version !== '3.1') wrong.push(`it is OpenAPI ${validator.version}`);
 
-const ajv = new Ajv({ strict: false, allErrors: true });
+const ajv = new Ajv({ strict: false, allErrors: true, validateFormats: false });
 ajv.addSchema(document, 'document');
 const alternatives = document.paths['/'].post.requestBody.content['application/json'].schema.oneOf;
 for (const { $ref } of alternatives) {

@@ -43,6 +43,7 @@ fn every_key_that_parses_binds() {
                 "insecure": true, "verify": false,
             },
         },
+        "plugins": [{ "name": "p", "file": "p.wasm" }],
     });
     let listen = |host: &str, port| Listen { host: host.parse().unwrap(), port };
     let expected = Settings {
@@ -89,6 +90,7 @@ fn every_key_that_parses_binds() {
                 verify: false,
             },
         },
+        plugins: vec![PluginSettings::new("p", "p.wasm")],
     };
     assert_eq!(Settings::read(&document), Ok(expected));
 }
