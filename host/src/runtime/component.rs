@@ -366,7 +366,11 @@ impl Runtime {
                 .await
                 .map_err(|error| error.to_string())
                 .and_then(|compiled| compiled.map_err(|error| format!("{error:#}")))
-                .map_err(|message| LoadError::NotAComponent { plugin: name.to_owned(), message })?;
+                .map_err(|text| {
+                    // The parser shows bytes with a line each.
+                    let message = text.split_whitespace().collect::<Vec<_>>().join(" ");
+                    LoadError::NotAComponent { plugin: name.to_owned(), message }
+                })?;
         let interfaces = Interfaces::of(&component, &self.engine);
         Ok((Opened { component, is_own, sha256 }, interfaces))
     }

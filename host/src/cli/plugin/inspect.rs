@@ -80,8 +80,15 @@ pub(super) fn as_text(
     {
         let _ = writeln!(text, "\n{title}");
         for interface in interfaces {
-            let functions = interface.functions.join(", ");
-            let _ = writeln!(text, "  {}: {}", printable(&interface.name), printable(&functions));
+            let name = printable(&interface.name);
+            let _ = match interface.functions.as_slice() {
+                // It has types and nothing to call.
+                [] => writeln!(text, "  {name}"),
+                functions => writeln!(text, "  {name}: {}", printable(&functions.join(", "))),
+            };
+        }
+        if interfaces.is_empty() {
+            text += "  nothing\n";
         }
     }
     let Ok(offer) = &description.offer else { return text };
@@ -138,7 +145,10 @@ fn keys(asked: &Grants, granted: &Grants) -> String {
             let _ = writeln!(text, "{what}: {grants}");
         }
     };
-    line("asked for and not granted", texts(asked.beyond(granted)));
+    // Where nothing is, the table says it.
+    if *granted != Grants::default() {
+        line("asked for and not granted", texts(asked.beyond(granted)));
+    }
     line("granted and not asked for", texts(granted.beyond(asked)));
     if let Err(error) = asked.check_for_third_party() {
         line("never granted", printable(&error.to_string()));
