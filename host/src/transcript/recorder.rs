@@ -29,7 +29,8 @@ pub struct Recorder(Arc<Mutex<State>>);
 #[derive(Debug)]
 struct State {
     file: File,
-    written: u64,
+    /// Bytes that may still be written.
+    left: u64,
     /// Nothing more is written, and that was said.
     ended: bool,
 }
@@ -42,9 +43,13 @@ impl Recorder {
     ///
     /// The file cannot be written.
     pub fn open(file: &Path) -> io::Result<Self> {
+        Self::with_limit(file, LARGEST_FILE)
+    }
+
+    fn with_limit(file: &Path, largest: u64) -> io::Result<Self> {
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(file)?;
-        let written = file.metadata()?.len();
-        Ok(Self(Arc::new(Mutex::new(State { file, written, ended: false }))))
+        let left = largest.saturating_sub(file.metadata()?.len());
+        Ok(Self(Arc::new(Mutex::new(State { file, left, ended: false }))))
     }
 
     /// A call begins.
@@ -72,18 +77,19 @@ impl Recorder {
 
     fn write(&self, text: &str) {
         let mut state = lock(&self.0);
-        let State { file, written, ended } = &mut *state;
+        let State { file, left, ended } = &mut *state;
         if *ended {
             return;
         }
-        if *written + text.len() as u64 > LARGEST_FILE {
+        let size = text.len() as u64;
+        if size > *left {
             *ended = true;
             tracing::warn!("the file of transcripts is full: nothing more is recorded");
         } else if let Err(error) = file.write_all(text.as_bytes()) {
             *ended = true;
             tracing::warn!("transcripts cannot be written, and none is any more: {error}");
         } else {
-            *written += text.len() as u64;
+            *left -= size;
         }
     }
 }
@@ -219,4 +225,27 @@ fn hide_logins(value: &mut Value) {
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // covers: transcripts.file
+    #[test]
+    fn a_full_file_gets_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("calls.jsonl");
+        let text = || std::fs::read_to_string(&file).unwrap();
+        let recorder = Recorder::with_limit(&file, 10).unwrap();
+        recorder.write("12345678\n");
+        recorder.write("9\n");
+        recorder.write("");
+        assert_eq!(text(), "12345678\n");
+        // Also when it is opened again.
+        Recorder::with_limit(&file, 10).unwrap().write("9\n");
+        assert_eq!(text(), "12345678\n");
+        Recorder::with_limit(&file, 11).unwrap().write("9\n");
+        assert_eq!(text(), "12345678\n9\n");
+    }
 }

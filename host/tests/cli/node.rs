@@ -130,8 +130,11 @@ fn without_settings(command: &mut Command) {
         let default = std::env::home_dir().map(|home| home.join(folder));
         command.envs(given.or(default).map(|folder| (name, folder)));
     }
-    // The standard library is built once for all, where it has to be.
+    // The standard library is built once for all, where it has to be, and nothing is optimised.
     command.env("CARGO_TARGET_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/plugins"));
+    for (setting, value) in [("OPT_LEVEL", "1"), ("LTO", "off"), ("CODEGEN_UNITS", "16")] {
+        command.env(format!("CARGO_PROFILE_RELEASE_{setting}"), value);
+    }
     // No test may find a node that a developer runs.
     command.env("HOME", "/nonexistent");
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod cluster_health;
+mod commands;
 mod count_rows;
 mod golden;
 mod peers;

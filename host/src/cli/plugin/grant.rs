@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use harper_host::config::ConfigFile;
-use harper_host::plugins::{Description, PluginSettings, grants_to_json, is_plugin_name};
+use harper_host::plugins::{Description, grants_to_json, is_plugin_name};
 use harper_host::{Change, Config, ConfigError, Grants};
 use serde_json::{Value, json};
 
@@ -60,7 +60,7 @@ impl Grant {
             Err(_) => return described.offer.map(drop).map_err(anyhow::Error::from),
         };
         asked.check_for_third_party().context("not everything that it asks for can be granted")?;
-        self.confirm(&name, &described, &asked)?;
+        self.confirm(&name, &described, &config)?;
         let file = written_as(&self.file, &root)?;
         let grant = Granted { name, file, sha256: described.sha256, grants: asked };
         wait_for(grant.write(&config))??;
@@ -68,7 +68,7 @@ impl Grant {
     }
 
     /// Asks whoever is at the terminal, and is an error unless they say yes.
-    fn confirm(&self, name: &str, described: &Description, asked: &Grants) -> Result<()> {
+    fn confirm(&self, name: &str, described: &Description, config: &ConfigFile) -> Result<()> {
         if self.force {
             return Ok(());
         }
@@ -80,9 +80,9 @@ impl Grant {
             )
             .into());
         }
-        let mut settings = PluginSettings::new(name, &self.file);
-        settings.grants = asked.clone();
-        write!(stderr(), "{}", inspect::as_text(&self.file, described, Some(&settings)))?;
+        let plugins = super::configured(Some(config))?;
+        let granted = inspect::granted_to(&plugins, &described.sha256);
+        write!(stderr(), "{}", inspect::as_text(&self.file, described, granted))?;
         match prompt::ask(&format!("Grant '{name}' all of this? [y/N] "))?.to_lowercase().as_str() {
             "y" | "yes" => Ok(()),
             _ => bail!("nothing was granted"),

@@ -51,7 +51,7 @@ pub(super) fn describe(file: &Path) -> Result<Description> {
 }
 
 /// The plugin that has these very bytes.
-fn granted_to<'p>(plugins: &'p [PluginSettings], sha256: &str) -> Option<&'p PluginSettings> {
+pub(super) fn granted_to<'p>(plugins: &'p [PluginSettings], sha256: &str) -> Option<&'p PluginSettings> {
     plugins.iter().find(|plugin| plugin.sha256.as_deref() == Some(sha256))
 }
 
