@@ -1,5 +1,7 @@
 //! Nodes: their names, and the records of those that this one shares tables with.
 
+use std::collections::HashMap;
+
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -109,20 +111,19 @@ impl NodeRecord {
     /// All records, by name. What is in the table and is none is warned of and left out.
     pub async fn all(host: &(impl Tables + Log)) -> Result<Vec<Stored>, Error> {
         let mut records = Vec::new();
-        let mut after = None;
-        loop {
-            let page = host.list(DATABASE, TABLE, after.as_deref()).await?;
-            for Row { record, revision, .. } in page.rows {
-                match Self::read(&record) {
-                    Some(record) => records.push(Stored { record, revision }),
-                    None => host.warn(&format!("A record of {DATABASE}.{TABLE} is no node's")),
-                }
-            }
-            match page.next {
-                Some(next) if after.as_ref() != Some(&next) => after = Some(next),
-                _ => return Ok(records),
+        for Row { record, revision, .. } in all_rows(host, DATABASE, TABLE).await? {
+            match Self::read(&record) {
+                Some(record) => records.push(Stored { record, revision }),
+                None => host.warn(&format!("A record of {DATABASE}.{TABLE} is no node's")),
             }
         }
+        Ok(records)
+    }
+
+    /// The states of all records, by name.
+    pub async fn revisions(host: &impl Tables) -> Result<HashMap<String, String>, TablesError> {
+        let rows = all_rows(host, DATABASE, TABLE).await?;
+        Ok(rows.into_iter().map(|row| (row.key, row.revision)).collect())
     }
 
     /// The record of a node; none when it is not in the manifest. One that cannot be read is an
@@ -238,6 +239,24 @@ impl FoundSubscription {
             start_time: self.start_time.into(),
             from: self.from.into(),
             was: self.was.into(),
+        }
+    }
+}
+
+/// All records of a table, page by page.
+pub async fn all_rows(
+    host: &impl Tables,
+    database: &str,
+    table: &str,
+) -> Result<Vec<Row>, TablesError> {
+    let mut rows = Vec::new();
+    let mut after = None;
+    loop {
+        let page = host.list(database, table, after.as_deref()).await?;
+        rows.extend(page.rows);
+        match page.next {
+            Some(next) if after.as_ref() != Some(&next) => after = Some(next),
+            _ => return Ok(rows),
         }
     }
 }
