@@ -32,20 +32,23 @@ const PASSWORD: &str = "HDB_ADMIN_PASSWORD";
 The first start makes DIR/harperdb-config.yaml, and the first super_user, with the name and password
 in HDB_ADMIN_USERNAME and HDB_ADMIN_PASSWORD; without them it asks on the terminal.
 
+A --plugin is called by its file's name, and has what the configuration grants a plugin of that name.
+plugin_reload loads its file again.
+
+What --record writes holds what the calls handle, but for secrets, and is for its owner alone.
+
 One line with the node's addresses is printed when it is ready. SIGTERM or Ctrl-C ends it once
 running requests have been answered; a second one ends it at once.")]
 pub(super) struct Run {
     #[command(flatten)]
     root: Root,
-    /// A plugin that is being worked on, beside those of the configuration: whatever its sha256, it has
-    /// what the configuration grants a plugin of the file's name
+    /// A plugin that is being worked on: it is loaded whatever its sha256
     #[arg(long, value_name = "FILE")]
     plugin: Vec<PathBuf>,
-    /// Grant each --plugin all that it asks for, but for what is the cluster's own
+    /// Grant each --plugin what it asks for, but for what is the cluster's own
     #[arg(long, requires = "plugin")]
     grant_asked: bool,
-    /// Write each call of a plugin to this file, with what it asked and was told: 'harper-host replay'
-    /// performs it again. The file holds what the calls handle, and is for its owner alone
+    /// Write each call of a plugin to this file, for 'harper-host replay'
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
 }

@@ -55,9 +55,10 @@ impl Tables for FakeNode {
         &self,
         table: TableName,
         key: String,
-        record: Value,
+        record: String,
         expected: Option<String>,
     ) -> BoxFuture<'_, Result<String, TablesError>> {
+        let record: Value = serde_json::from_str(&record).unwrap_or_default();
         let at = table.to_string();
         let arguments = json!({ "table": at, "key": key, "record": record, "expected": expected });
         self.note("tables.put", arguments);

@@ -400,11 +400,12 @@ impl Tables for Taped {
         &self,
         table: TableName,
         key: String,
-        record: Value,
+        record: String,
         expected: Option<String>,
     ) -> BoxFuture<'_, Result<String, TablesError>> {
+        let shown: Value = serde_json::from_str(&record).unwrap_or_default();
         let arguments = json!({
-            "table": table.to_string(), "key": key, "record": record, "expected": expected,
+            "table": table.to_string(), "key": key, "record": shown, "expected": expected,
         });
         Box::pin(self.wait("tables.put", arguments, async move |capabilities| {
             capabilities.tables.put(table, key, record, expected).await
