@@ -46,7 +46,8 @@ impl Nats for FakeNode {
                 self.time.sleep(timeout).await;
                 return Err(NatsError::Timeout);
             }
-            self.time.sleep(after).await;
+            // Never before others have asked who ask at the same moment.
+            self.time.sleep(after.max(Duration::from_nanos(1))).await;
             let operation = request["operation"].as_str().unwrap_or_default();
             let reply = peer.replies.get(operation).or(peer.reply.as_ref());
             Ok(match (&peer.bytes, &peer.text, reply) {
