@@ -26,7 +26,8 @@ fn components() -> Result<(), Box<dyn std::error::Error>> {
     let workspace = here.parent().ok_or("no workspace")?;
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("no OUT_DIR")?);
     for (package, folder, ready) in PLUGINS {
-        let component = harper_component_build::component(workspace, package, &[folder, "wit"], ready)?;
+        let component =
+            harper_component_build::component(workspace, package, &[folder, "wit"], ready)?;
         fs::copy(component, out.join(format!("{package}.wasm")))?;
     }
     Ok(())

@@ -4,8 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-use harper_host::{Caller, ComponentSource, ErrorKind, Grants, Limits};
 use harper_host::testing::{Cluster, FakeNode, Peer, Server};
+use harper_host::{Caller, ComponentSource, ErrorKind, Grants, Limits};
 use harper_tests::{HOSTILE, Node};
 use serde_json::{Value, json};
 

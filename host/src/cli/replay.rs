@@ -53,7 +53,8 @@ impl Replay {
                 None if transcript.plugin() == "clustering" => ComponentSource::clustering(),
                 None => {
                     let plugin = output::printable(transcript.plugin());
-                    let text = format!("call {number} is of the plugin '{plugin}': give its --component");
+                    let text =
+                        format!("call {number} is of the plugin '{plugin}': give its --component");
                     return Err(Usage(text).into());
                 }
             };

@@ -102,12 +102,7 @@ pub(super) fn overrides() -> Result<Overrides> {
     Ok(Overrides::from_variables(std::env::vars_os().filter_map(text))?)
 }
 
-async fn serve(
-    root: &Path,
-    file: ConfigFile,
-    settings: Settings,
-    options: &Run,
-) -> Result<()> {
+async fn serve(root: &Path, file: ConfigFile, settings: Settings, options: &Run) -> Result<()> {
     let mut stop = StopSignals::new()?;
     let store = Store::open(root).await?;
     let users = Users::open(store.clone(), settings.cache_ttl);

@@ -98,9 +98,10 @@ impl Runtime {
         if let Some(still) = still {
             still().await.map_err(CallError::Dismissed)?;
         }
-        let recording = self.recorder.as_ref().map(|recorder| {
-            recorder.begin(&Begun { plugin, operation, changes, caller, request })
-        });
+        let recording = self
+            .recorder
+            .as_ref()
+            .map(|recorder| recorder.begin(&Begun { plugin, operation, changes, caller, request }));
         let caller = operations::Caller {
             username: caller.username.clone(),
             super_user: caller.role == Role::SuperUser,

@@ -24,7 +24,10 @@ pub struct ComponentSource(Source);
 
 #[derive(Debug, Clone)]
 enum Source {
-    Embedded { compiled: &'static [u8], component: &'static [u8] },
+    Embedded {
+        compiled: &'static [u8],
+        component: &'static [u8],
+    },
     Bytes(Arc<[u8]>),
     /// To be trusted as the embedded one is.
     Own(Arc<[u8]>),

@@ -115,7 +115,8 @@ impl Case {
             if folder.join("request.json").exists() {
                 cases.push(Self::read(&folder)?);
             }
-            let wrong = |error: io::Error| CaseError { file: folder.clone(), why: error.to_string() };
+            let wrong =
+                |error: io::Error| CaseError { file: folder.clone(), why: error.to_string() };
             for entry in fs::read_dir(&folder).map_err(wrong)? {
                 let path = entry.map_err(wrong)?.path();
                 if path.is_dir() {
@@ -327,7 +328,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
         write("request.json", r#"{"operation":"cluster_status"}"#);
-        write("cluster.yaml", "node_name: a\nnodes: [{ name: b, subscriptions: [] }]\npeers: { b: { after: 5, reply: { status: success, message: {} } } }\n");
+        write(
+            "cluster.yaml",
+            "node_name: a\nnodes: [{ name: b, subscriptions: [] }]\npeers: { b: { after: 5, reply: { status: success, message: {} } } }\n",
+        );
         let plugin = Tested::clustering().unwrap();
         let wrong = async || Case::read(folder.path()).unwrap().run(&plugin).await.unwrap();
         let starts = |wrong: &[String]| -> Vec<String> {

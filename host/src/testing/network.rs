@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::node::{FakeNode, lock};
 use super::Server;
+use super::node::{FakeNode, lock};
 use crate::capabilities::node::milliseconds;
 use crate::capabilities::{
     BoxFuture, Extent, Held, JetStream, JetStreamError, Nats, NatsError, Replication,

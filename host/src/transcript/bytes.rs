@@ -29,7 +29,8 @@ pub(crate) fn to_json(bytes: &[u8]) -> Value {
 
 /// The bytes that [`to_json`] has shown so; JSON and MessagePack in the simplest form.
 pub(super) fn from_json(value: &Value) -> Option<Vec<u8>> {
-    let Some((mark, marked)) = value.as_object().filter(|_| is_marked(value)).and_then(|o| o.iter().next())
+    let Some((mark, marked)) =
+        value.as_object().filter(|_| is_marked(value)).and_then(|o| o.iter().next())
     else {
         return Some(harper_wire::encode(&value.into()));
     };
@@ -62,10 +63,18 @@ mod tests {
 
     #[test]
     fn bytes_come_back() {
-        let message = harper_wire::encode(&json!({ "operation": "describe_all", "n": [1, null] }).into());
+        let message =
+            harper_wire::encode(&json!({ "operation": "describe_all", "n": [1, null] }).into());
         assert_eq!(to_json(&message), json!({ "operation": "describe_all", "n": [1, null] }));
         let marked = harper_wire::encode(&json!({ "$text": "x" }).into());
-        for bytes in [&message, &marked, &b"".to_vec(), &b"{\"a\":1}".to_vec(), &b"caf\xc3\xa9".to_vec(), &b"\xff\xfe\x00".to_vec()] {
+        for bytes in [
+            &message,
+            &marked,
+            &b"".to_vec(),
+            &b"{\"a\":1}".to_vec(),
+            &b"caf\xc3\xa9".to_vec(),
+            &b"\xff\xfe\x00".to_vec(),
+        ] {
             assert_eq!(from_json(&to_json(bytes)).as_ref(), Some(bytes), "{}", to_json(bytes));
         }
     }

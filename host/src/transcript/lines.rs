@@ -151,7 +151,8 @@ impl Line {
         }
         let function = fields.keys().find(|key| key.contains('.')).cloned();
         let arguments = function.as_ref().and_then(|function| fields.remove(function));
-        let number = |key: &str, fields: &Map<String, Value>| fields.get(key).and_then(Value::as_u64);
+        let number =
+            |key: &str, fields: &Map<String, Value>| fields.get(key).and_then(Value::as_u64);
         let event = match (function, arguments) {
             (Some(function), Some(arguments)) => match number("call", &fields) {
                 Some(number) => Event::Call { number, function, arguments },

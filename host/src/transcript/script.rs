@@ -52,7 +52,14 @@ impl Script {
         let used = vec![false; events.len()];
         let (due, waiting) = (VecDeque::new(), BTreeMap::new());
         let state = State {
-            events, used, next: 0, due, waiting, happened: 0, begun: false, difference: None,
+            events,
+            used,
+            next: 0,
+            due,
+            waiting,
+            happened: 0,
+            begun: false,
+            difference: None,
         };
         Self(Mutex::new(state))
     }

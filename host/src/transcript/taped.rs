@@ -208,9 +208,9 @@ impl Taped {
                     true => config.get_to_change(paths.clone()).await,
                     false => config.get(paths.clone()).await.map(|snapshot| (snapshot, None)),
                 };
-                let shown = answer.as_ref().map(|(snapshot, _)| {
-                    OfConfig { snapshot: snapshot.clone(), paths }.shown()
-                });
+                let shown = answer
+                    .as_ref()
+                    .map(|(snapshot, _)| OfConfig { snapshot: snapshot.clone(), paths }.shown());
                 tape.answer(number, shown.map_err(value));
                 answer.map(|(snapshot, early)| {
                     durable = early.map(|early| noted(early, tape.clone()));
@@ -236,7 +236,8 @@ impl OfConfig {
     fn shown(self) -> Value {
         let Self { mut snapshot, paths } = self;
         let values = std::mem::take(&mut snapshot.values);
-        snapshot.values = paths.iter().zip(values).map(|(at, value)| hidden_at(at, value)).collect();
+        snapshot.values =
+            paths.iter().zip(values).map(|(at, value)| hidden_at(at, value)).collect();
         value(&snapshot)
     }
 }

@@ -116,7 +116,8 @@ fn without_settings(command: &mut Command) {
     }
     // What cargo sets for the tests would lead another cargo astray.
     let of_cargo = |name: &str| {
-        let prefixes = ["CARGO", "RUSTC", "RUSTDOC", "RUSTFLAGS", "RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH"];
+        let prefixes =
+            ["CARGO", "RUSTC", "RUSTDOC", "RUSTFLAGS", "RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH"];
         prefixes.iter().any(|prefix| name.starts_with(prefix))
     };
     for (name, _) in std::env::vars_os() {

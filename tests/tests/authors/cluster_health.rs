@@ -40,7 +40,8 @@ async fn nodes_that_answer_and_nodes_that_do_not() {
             Server { name: "frozen-hub".into(), silent: true, ..Server::default() },
         ],
         tables: [("ops.nodes".into(), vec!["name".into()])].into(),
-        records: [("ops.nodes".into(), vec![json!({ "name": "b" }), json!({ "name": "gone" })])].into(),
+        records: [("ops.nodes".into(), vec![json!({ "name": "b" }), json!({ "name": "gone" })])]
+            .into(),
         ..Cluster::default()
     });
     let host = host(&node, asked(CLUSTER_HEALTH).await).await;

@@ -37,7 +37,10 @@ async fn rows_are_counted_by_python() {
     let error = send(&granted, request(json!("cat"))).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Invalid, "{error}");
     let error = send(&granted, request(json!(7))).await.unwrap_err();
-    assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Invalid, "'table' must be a string"));
+    assert_eq!(
+        (error.kind, error.message.as_str()),
+        (ErrorKind::Invalid, "'table' must be a string")
+    );
     let system = json!({ "operation": "count_rows", "database": "system", "table": "hdb_user" });
     let error = send(&granted, system).await.unwrap_err();
     assert_eq!(error.message, "The plugin is not granted to read the table 'system.hdb_user'");

@@ -111,9 +111,8 @@ async fn the_first_other_question_is_told() {
     let request = json!({ "operation": "hostile_config_get", "path": "a.one" });
     assert_eq!(recorded.send(request).await, Ok(json!(["1"])));
     let text = recorded.text();
-    let again = async |text: &str| {
-        replay(&only(text), ComponentSource::bytes(HOSTILE)).await.unwrap()
-    };
+    let again =
+        async |text: &str| replay(&only(text), ComponentSource::bytes(HOSTILE)).await.unwrap();
     assert_eq!(again(&text).await.difference, None);
 
     // As if the recorded component had asked for something else.
@@ -131,7 +130,8 @@ async fn the_first_other_question_is_told() {
     assert_eq!((difference.call, difference.expected), (1, None));
     let (head, rest) = text.split_once('\n').unwrap();
     let (asked, end) = rest.rsplit_once("\n{").unwrap();
-    let more = asked.replace(r#""call":0"#, r#""call":1"#).replace(r#""answer":0"#, r#""answer":1"#);
+    let more =
+        asked.replace(r#""call":0"#, r#""call":1"#).replace(r#""answer":0"#, r#""answer":1"#);
     let other = again(&format!("{head}\n{asked}\n{more}\n{{{end}")).await;
     let difference = other.difference.clone().unwrap();
     assert_eq!((difference.call, difference.got), (2, None));
@@ -199,11 +199,12 @@ async fn secrets_are_hidden() {
 // covers: transcripts.bounded
 #[tokio::test]
 async fn a_transcript_has_an_end() {
-    let mut limits = Limits::default();
-    limits.host_calls = 1_000_000;
-    let recorded =
-        Recorded::with(Cluster::default(), HOSTILE, Grants::default(), limits).await;
-    recorded.send(json!({ "operation": "hostile_call_host", "amount": 300_000 })).await.unwrap();
+    let config = json!({ "a": { "large": "x".repeat(1 << 20) } });
+    let cluster = Cluster { config, ..Cluster::default() };
+    let recorded = Recorded::hostile(cluster, reading("a.*")).await;
+    let request =
+        json!({ "operation": "hostile_config_get_together", "path": "a.large", "amount": 20 });
+    recorded.send(request).await.unwrap();
     let text = recorded.text();
     assert!(text.len() < 9 << 20, "{}", text.len());
     let transcript = only(&text);

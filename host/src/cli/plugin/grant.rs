@@ -163,12 +163,14 @@ mod tests {
     fn a_grant_replaces_the_one_before_and_keeps_limits() {
         let mut grants = Grants::default();
         grants.nats.servers = true;
-        let granted = Granted { name: "a".into(), file: "a.wasm".into(), sha256: "1".into(), grants };
+        let granted =
+            Granted { name: "a".into(), file: "a.wasm".into(), sha256: "1".into(), grants };
         let entry = json!({
             "name": "a", "file": "a.wasm", "sha256": "1", "grants": { "nats": { "servers": true } },
         });
         assert_eq!(granted.listed(&Value::Null).unwrap(), json!([entry]));
-        let before = json!([{ "name": "b" }, { "name": "a", "sha256": "0", "limits": { "cpu": 1 } }]);
+        let before =
+            json!([{ "name": "b" }, { "name": "a", "sha256": "0", "limits": { "cpu": 1 } }]);
         let after = granted.listed(&before).unwrap();
         assert_eq!(after[0], json!({ "name": "b" }));
         assert_eq!(after[1]["sha256"], "1");

@@ -8,9 +8,9 @@ use harper_host::plugins::{Description, Door, PluginSettings};
 use harper_host::{Grant, Grants};
 use serde_json::{Value, json};
 
+use super::super::output::printable;
 use super::super::target::Root;
 use super::super::{output, wait_for};
-use super::super::output::printable;
 
 /// Show what a component is, asks for and may do
 #[derive(Debug, clap::Args)]
@@ -51,7 +51,10 @@ pub(super) fn describe(file: &Path) -> Result<Description> {
 }
 
 /// The plugin that has these very bytes.
-pub(super) fn granted_to<'p>(plugins: &'p [PluginSettings], sha256: &str) -> Option<&'p PluginSettings> {
+pub(super) fn granted_to<'p>(
+    plugins: &'p [PluginSettings],
+    sha256: &str,
+) -> Option<&'p PluginSettings> {
     plugins.iter().find(|plugin| plugin.sha256.as_deref() == Some(sha256))
 }
 
@@ -68,15 +71,22 @@ pub(super) fn as_text(
     line("file", &file.display().to_string());
     line("size", &format!("{} bytes", description.size));
     line("sha256", &description.sha256);
-    line("wit", &match &description.wit_version {
-        Some(version) => format!("harper:plugin@{version}"),
-        None => "none of harper:plugin".into(),
-    });
-    line("granted", &match plugin {
-        Some(plugin) => format!("as the plugin '{}'", plugin.name),
-        None => "nothing: the configuration does not name this sha256".into(),
-    });
-    for (title, interfaces) in [("imports", &description.imports), ("exports", &description.exports)]
+    line(
+        "wit",
+        &match &description.wit_version {
+            Some(version) => format!("harper:plugin@{version}"),
+            None => "none of harper:plugin".into(),
+        },
+    );
+    line(
+        "granted",
+        &match plugin {
+            Some(plugin) => format!("as the plugin '{}'", plugin.name),
+            None => "nothing: the configuration does not name this sha256".into(),
+        },
+    );
+    for (title, interfaces) in
+        [("imports", &description.imports), ("exports", &description.exports)]
     {
         let _ = writeln!(text, "\n{title}");
         for interface in interfaces {
@@ -115,11 +125,13 @@ fn table(doors: &[Door]) -> String {
     };
     let imported = |door: &Door| if door.imported { "yes" } else { "-" }.to_owned();
     let heading = ["", "asked", "imported", "granted"].map(str::to_owned);
-    let rows = doors.iter().filter(some).map(|door| {
-        [door.kind.to_owned(), list(&door.asked), imported(door), list(&door.granted)]
-    });
+    let rows = doors
+        .iter()
+        .filter(some)
+        .map(|door| [door.kind.to_owned(), list(&door.asked), imported(door), list(&door.granted)]);
     let rows: Vec<_> = std::iter::once(heading).chain(rows).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let width =
+        |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths = [width(0), width(1), width(2)];
     let mut text = String::from("\n");
     for [kind, asked, imported, granted] in &rows {
@@ -158,7 +170,8 @@ fn keys(asked: &Grants, granted: &Grants) -> String {
 
 fn as_json(description: &Description, plugin: Option<&PluginSettings>) -> Value {
     let interfaces = |interfaces: &[harper_host::Interface]| -> Value {
-        let shown = |one: &harper_host::Interface| json!({ "name": one.name, "functions": one.functions });
+        let shown =
+            |one: &harper_host::Interface| json!({ "name": one.name, "functions": one.functions });
         interfaces.iter().map(shown).collect()
     };
     let nothing = Grants::default();

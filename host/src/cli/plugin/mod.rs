@@ -87,5 +87,9 @@ fn configuration(root: &Path) -> Result<Option<ConfigFile>> {
 
 /// The plugins of a node's configuration.
 fn configured(file: Option<&ConfigFile>) -> Result<Vec<PluginSettings>> {
-    Ok(file.map(ConfigFile::settings).transpose()?.map(|settings| settings.plugins).unwrap_or_default())
+    Ok(file
+        .map(ConfigFile::settings)
+        .transpose()?
+        .map(|settings| settings.plugins)
+        .unwrap_or_default())
 }

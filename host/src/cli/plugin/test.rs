@@ -67,7 +67,11 @@ impl Test {
         for case in cases {
             let written = case.write(plugin).await?;
             if !written.is_empty() {
-                output::print(&format!("wrote {} of {}\n", written.join(", "), self.name_of(case)))?;
+                output::print(&format!(
+                    "wrote {} of {}\n",
+                    written.join(", "),
+                    self.name_of(case)
+                ))?;
             }
         }
         Ok(())

@@ -40,8 +40,11 @@ pub(crate) async fn cluster_health(request: &Value) -> Result<Value, Error> {
         }
         nodes.entry(name.into()).or_default().response_time = Some(server.response_time);
     }
-    let silent: Vec<_> =
-        nodes.iter().filter(|(_, seen)| seen.response_time.is_none()).map(|(name, _)| name).collect();
+    let silent: Vec<_> = nodes
+        .iter()
+        .filter(|(_, seen)| seen.response_time.is_none())
+        .map(|(name, _)| name)
+        .collect();
     Ok(json!({
         "healthy": silent.is_empty(),
         "node": this,
@@ -85,7 +88,9 @@ async fn inventory() -> Result<Vec<String>, Error> {
         let page = match tables::list(database.into(), table.into(), after).await {
             Ok(page) => page,
             Err(tables::Error::NotFound(_)) => return Ok(Vec::new()),
-            Err(error) => return Err(Error::Failed(format!("{database}.{table} cannot be read: {error:?}"))),
+            Err(error) => {
+                return Err(Error::Failed(format!("{database}.{table} cannot be read: {error:?}")));
+            }
         };
         for row in page.rows {
             let record: Value = serde_json::from_str(&row.value).unwrap_or_default();
@@ -102,7 +107,8 @@ async fn inventory() -> Result<Vec<String>, Error> {
 fn network(error: nats::Error) -> Error {
     match error {
         nats::Error::NotEnabled => Error::Failed(
-            "Clustering is not enabled: set clustering.enabled to true in harperdb-config.yaml".into(),
+            "Clustering is not enabled: set clustering.enabled to true in harperdb-config.yaml"
+                .into(),
         ),
         nats::Error::Denied(text)
         | nats::Error::Unavailable(text)
