@@ -245,6 +245,7 @@ impl Runtime {
         );
         store.set_epoch_deadline(1);
         let cpu = limits.cpu;
+        let load = plugin.threads.as_ref().map(|threads| threads.load().clone());
         store.epoch_deadline_callback(move |mut store| {
             let state = store.data_mut();
             if state.ticks_left == 0 {
@@ -252,6 +253,9 @@ impl Runtime {
             }
             // A wait is one tick at most, however long it takes.
             state.ticks_left -= 1;
+            if let Some(load) = &load {
+                load.tick();
+            }
             Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
         });
         store
