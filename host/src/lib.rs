@@ -70,6 +70,8 @@
 //! | `live_routes.rs` | keeps their routes as the configuration has them |
 //! | `node_name.rs` | what this node may be called |
 //! | `peers.rs` | answers what other nodes ask |
+//! | `transaction/` | what a message on a table's stream says |
+//! | `flow/` | rows from node to node: publishes what was changed here, applies what comes |
 //! | `replication/` | keeps streams and durable consumers as the records of nodes say |
 //! | `recovery.rs` | has what operations have left finished or undone |
 //! | `config/` | the file `harperdb-config.yaml`, and the settings in it |
@@ -88,6 +90,7 @@ pub mod config;
 pub mod data;
 mod describe;
 mod dispatch;
+pub mod flow;
 mod host;
 mod json;
 pub mod keys;
@@ -102,6 +105,7 @@ pub mod recovery;
 pub mod replication;
 mod runtime;
 pub mod store;
+pub mod transaction;
 pub mod users;
 mod wit;
 

@@ -1,7 +1,7 @@
 //! What came on the streams of other nodes: applied together with the place up to which it was, so
 //! that neither is there without the other.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use redb::ReadableTable;
@@ -119,9 +119,13 @@ pub(super) fn apply(t: &mut Transaction<'_>, arrivals: Arrivals) -> Result<Outco
     }
     let mut outcome = Outcome::default();
     let mut letters = dead;
-    for arrival in changes {
+    let mut ties = Ties { source: &source, sequence: 0, keys: HashSet::new() };
+    let mut changes = changes.into_iter().peekable();
+    while let Some(arrival) = changes.next() {
         let message = arrival.message.clone();
-        match one(t, arrival, are_told) {
+        let is_next = |next: &Arrival| next.message.sequence == message.sequence;
+        let has_more = changes.peek().is_some_and(is_next);
+        match one(t, arrival, are_told, &mut ties, has_more) {
             Ok((applied, older)) => {
                 outcome.applied += applied;
                 outcome.older += older;
@@ -145,23 +149,56 @@ pub(super) fn apply(t: &mut Transaction<'_>, arrivals: Arrivals) -> Result<Outco
     Ok(outcome)
 }
 
+/// Which of two changes of the same version is the later one. Ours have no such: but nodes whose
+/// clocks count milliseconds do, and parts of one message have the same.
+struct Ties<'s> {
+    source: &'s str,
+    /// The message.
+    sequence: u64,
+    /// What earlier parts of it are about.
+    keys: HashSet<(TableName, Key)>,
+}
+
 /// Does one, and returns how many rows were changed, and how many were not.
-fn one(t: &mut Transaction<'_>, arrival: Arrival, is_told: bool) -> Result<(u64, u64), Error> {
-    let Arrival { table, what, version, user, passed, message: _ } = arrival;
-    let rows = match what {
+fn one(
+    t: &mut Transaction<'_>,
+    arrival: Arrival,
+    is_told: bool,
+    ties: &mut Ties<'_>,
+    has_more: bool,
+) -> Result<(u64, u64), Error> {
+    let Arrival { table, what, version, user, passed, message } = arrival;
+    if ties.sequence != message.sequence {
+        ties.keys.clear();
+        ties.sequence = message.sequence;
+    }
+    // The stream of the node that made them has them in their order.
+    let is_direct = *ties.source == version.node;
+    let mut rows = match what {
         Incoming::Schema { primary_key, attributes } => {
             schema(t, &table, primary_key, &attributes, &user)?;
             return Ok((0, 0));
         }
         Incoming::Deleted(keys) => {
-            let gone = |key| Foreign { key, version: version.clone(), row: None, is_partial: false };
-            keys.into_iter().map(gone).collect()
+            let gone = |key| {
+                let (version, row) = (version.clone(), None);
+                Foreign { key, version, row, is_partial: false, wins_tie: is_direct }
+            };
+            keys.into_iter().map(gone).collect::<Vec<_>>()
         }
         Incoming::Rows { rows, keys, is_partial } => {
             let primary_key = &t.catalog.table(&table)?.primary_key;
-            distinct(primary_key, rows, keys, is_partial, &version)?
+            distinct(primary_key, rows, keys, (is_partial, is_direct), &version)?
         }
     };
+    if !ties.keys.is_empty() {
+        for row in &mut rows {
+            row.wins_tie |= ties.keys.contains(&(table.clone(), row.key.clone()));
+        }
+    }
+    if has_more {
+        ties.keys.extend(rows.iter().map(|row| (table.clone(), row.key.clone())));
+    }
     // A message has one kind of change.
     let kind = match rows.first() {
         Some(Foreign { row: None, .. }) => ChangeKind::Delete,
@@ -181,7 +218,7 @@ fn distinct(
     primary_key: &str,
     rows: Vec<Row>,
     keys: Vec<Key>,
-    is_partial: bool,
+    (is_partial, wins_tie): (bool, bool),
     version: &Version,
 ) -> Result<Vec<Foreign>, Error> {
     let mut known = HashMap::with_capacity(rows.len());
@@ -207,7 +244,7 @@ fn distinct(
             None => {
                 known.insert(key.clone(), foreign.len());
                 let version = version.clone();
-                foreign.push(Foreign { key, version, row: Some(row), is_partial });
+                foreign.push(Foreign { key, version, row: Some(row), is_partial, wins_tie });
             }
         }
     }

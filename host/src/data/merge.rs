@@ -25,6 +25,9 @@ pub struct Foreign {
     pub version: Version,
     /// The row; none when it was deleted.
     pub row: Option<Row>,
+    /// Whether it is applied if what is here has the same version and is something else: only who
+    /// knows the order says so.
+    pub wins_tie: bool,
     /// Whether attributes that the row does not give stay as they are here. Where there is no row,
     /// it becomes one.
     pub is_partial: bool,
@@ -57,7 +60,7 @@ pub(super) fn merge(
     let are_tombstones = tombstones.first()?.is_some();
     let mut places = HashMap::new();
     let mut ready: Vec<Ready> = Vec::with_capacity(rows.len());
-    for (index, Foreign { key, version, row, is_partial }) in rows.into_iter().enumerate() {
+    for (index, Foreign { key, version, row, is_partial, wins_tie }) in rows.into_iter().enumerate() {
         if version.timestamp > LATEST {
             let text = format!("'records[{index}]' has a timestamp that is beyond 2^53");
             return Err(Error::Limit(text));
@@ -83,7 +86,8 @@ pub(super) fn merge(
                 None => (None, None),
             },
         };
-        if here.is_some_and(|here| here >= version) {
+        let is_tie = here.as_ref() == Some(&version);
+        if (is_tie && !wins_tie) || here.is_some_and(|here| here > version) {
             continue;
         }
         let row = match row {
@@ -102,6 +106,18 @@ pub(super) fn merge(
                 Some(checked(t, &mut table, &row, &version)?.bytes)
             }
         };
+        if is_tie {
+            let same = match place {
+                Some(place) => ready[place].row == row,
+                None => {
+                    let there = stored.get(bytes.as_slice())?;
+                    there.as_ref().map(|there| there.value()) == row.as_deref()
+                }
+            };
+            if same {
+                continue;
+            }
+        }
         let one = Ready { key, bytes: bytes.clone(), version, row };
         match place {
             Some(place) => ready[place] = one,

@@ -10,6 +10,7 @@ fn foreign(key: u64, timestamp: u64, node: &str, name: Option<&str>) -> Foreign 
         version: Version { timestamp, node: node.into() },
         row: name.map(row),
         is_partial: false,
+        wins_tie: false,
     }
 }
 
