@@ -403,6 +403,33 @@ impl Data {
         self.0.shared.catalog().tables.contains_key(name)
     }
 
+    /// All rows of a table, and what is left of deleted ones.
+    #[cfg(test)]
+    pub(crate) async fn rows_now(
+        &self,
+        name: &TableName,
+    ) -> Result<std::collections::BTreeMap<Key, (Version, Option<Row>)>, Error> {
+        use redb::ReadableTable;
+        let table = self.known(name)?;
+        self.0
+            .store
+            .read(move |t| {
+                let key = |bytes: &[u8]| Key::from_bytes(bytes).ok_or_else(row::damaged);
+                let mut all = std::collections::BTreeMap::new();
+                for entry in t.open_table(by_key(&layout::tombstones(table.id)))?.iter()? {
+                    let (bytes, value) = entry?;
+                    all.insert(key(bytes.value())?, (row::version(value.value())?, None));
+                }
+                for entry in open_rows(t, &table)?.iter()? {
+                    let (bytes, value) = entry?;
+                    let (version, row) = row::decode(value.value())?;
+                    all.insert(key(bytes.value())?, (version, Some(row)));
+                }
+                Ok(all)
+            })
+            .await
+    }
+
     /// What time it is for versions, in microseconds since 1970.
     pub fn now(&self) -> u64 {
         self.0.clock.now()
