@@ -77,6 +77,7 @@
 //! | `keys/` | the certificates and the password of the cluster |
 //! | `pem/` | certificates and private keys in files |
 //! | `data/` | databases, tables and rows, with versions and a change log |
+//! | `transaction/` | what messages on the tables' streams say |
 //! | `store/` | the node's database |
 
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
@@ -102,6 +103,7 @@ pub mod recovery;
 pub mod replication;
 mod runtime;
 pub mod store;
+pub mod transaction;
 pub mod users;
 mod wit;
 
