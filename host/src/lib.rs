@@ -79,6 +79,7 @@
 //! | `keys/` | the certificates and the password of the cluster |
 //! | `pem/` | certificates and private keys in files |
 //! | `data/` | databases, tables and rows, with versions and a change log |
+//! | `transaction/` | what messages on the tables' streams say |
 //! | `store/` | the node's database |
 
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]

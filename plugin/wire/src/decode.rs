@@ -31,15 +31,37 @@ const KEY: usize = size_of::<Key>() + ALLOCATION;
 ///
 /// See [`DecodeError`]: bytes that are no message, or more of them than `limits` allows.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Value, DecodeError> {
-    if bytes.len() > limits.length {
-        return Err(DecodeError::TooLong { limit: limits.length });
-    }
-    let mut decoder = Decoder { bytes, at: 0, limits, items: 0, memory: 0, slots: Slots::none() };
+    let mut decoder = Decoder::new(bytes, limits)?;
     let value = decoder.value(limits.depth.min(DEEPEST))?;
-    if decoder.at < bytes.len() {
-        return Err(DecodeError::Trailing { at: decoder.at });
-    }
+    decoder.end()?;
     Ok(value)
+}
+
+/// The maps of a chain: each but the last has the next one as its last entry, below the key
+/// `link`. They come without these entries, however many: the chain does not count as nesting.
+/// Other bytes are a chain of one value; a chain that ends with `null` or `undefined` is without.
+///
+/// # Errors
+///
+/// As of [`decode`].
+pub fn decode_chain(bytes: &[u8], limits: &Limits, link: &str) -> Result<Vec<Value>, DecodeError> {
+    let mut decoder = Decoder::new(bytes, limits)?;
+    let mut chain = Vec::new();
+    loop {
+        decoder.link = Some(link);
+        decoder.is_linked = false;
+        let value = decoder.value(limits.depth.min(DEEPEST))?;
+        let is_end = matches!(value, Value::Null | Value::Undefined);
+        if chain.is_empty() || !is_end {
+            decoder.charge(2 * size_of::<Value>())?;
+            chain.push(value);
+        }
+        if !decoder.is_linked {
+            break;
+        }
+    }
+    decoder.end()?;
+    Ok(chain)
 }
 
 struct Decoder<'a> {
@@ -50,10 +72,31 @@ struct Decoder<'a> {
     items: usize,
     memory: usize,
     slots: Slots,
+    /// The key by which the next value, if it is a map, may have another as its last entry; what
+    /// is within it may not.
+    link: Option<&'a str>,
+    /// Whether the last entry was such a one: its value comes next.
+    is_linked: bool,
 }
 
 /// `depth` is how many levels may still follow. `start` is where the value begins, for errors.
 impl<'a> Decoder<'a> {
+    fn new(bytes: &'a [u8], limits: &'a Limits) -> Result<Self, DecodeError> {
+        if bytes.len() > limits.length {
+            return Err(DecodeError::TooLong { limit: limits.length });
+        }
+        let (slots, link) = (Slots::none(), None);
+        Ok(Self { bytes, at: 0, limits, items: 0, memory: 0, slots, link, is_linked: false })
+    }
+
+    /// Fails unless all bytes are read.
+    fn end(&self) -> Result<(), DecodeError> {
+        if self.at < self.bytes.len() {
+            return Err(DecodeError::Trailing { at: self.at });
+        }
+        Ok(())
+    }
+
     fn value(&mut self, depth: usize) -> Result<Value, DecodeError> {
         self.items += 1;
         if self.items > self.limits.items {
@@ -132,6 +175,7 @@ impl<'a> Decoder<'a> {
     fn array(&mut self, length: usize, start: usize, depth: usize) -> Result<Value, DecodeError> {
         let depth = self.deeper(depth)?;
         self.must_hold(length, start)?;
+        self.link = None;
         let mut items = Vec::new();
         for _ in 0..length {
             self.grow(&mut items, length)?;
@@ -143,13 +187,19 @@ impl<'a> Decoder<'a> {
     fn map(&mut self, length: usize, start: usize, depth: usize) -> Result<Value, DecodeError> {
         let depth = self.deeper(depth)?;
         self.must_hold(length.saturating_mul(2), start)?;
+        let link = self.link.take();
         let mut entries: Vec<(Key, Value)> = Vec::new();
-        for _ in 0..length {
-            self.grow(&mut entries, length)?;
+        for left in (0..length).rev() {
             let key = self.key()?;
+            if left == 0 && link == Some(&*key) {
+                self.is_linked = true;
+                break;
+            }
+            self.grow(&mut entries, length)?;
             entries.push((key, self.value(depth)?));
         }
-        if has_twice(entries.iter().map(|(key, _)| key)) {
+        let is_link_twice = self.is_linked && entries.iter().any(|(key, _)| link == Some(&**key));
+        if is_link_twice || has_twice(entries.iter().map(|(key, _)| key)) {
             return Err(DecodeError::DuplicateKey { at: start });
         }
         Ok(Value::Map(entries))
@@ -160,8 +210,13 @@ impl<'a> Decoder<'a> {
         let length = shape.keys.len();
         self.must_hold(length, start)?;
         self.charge(shape.cost)?;
+        let link = self.link.take();
         let mut entries = Vec::new();
-        for key in &shape.keys {
+        for (index, key) in shape.keys.iter().enumerate() {
+            if index + 1 == length && link == Some(&**key) {
+                self.is_linked = true;
+                break;
+            }
             self.grow(&mut entries, length)?;
             entries.push((Key::clone(key), self.value(depth)?));
         }
