@@ -70,7 +70,6 @@
 //! | `live_routes.rs` | keeps their routes as the configuration has them |
 //! | `node_name.rs` | what this node may be called |
 //! | `peers.rs` | answers what other nodes ask |
-//! | `transaction/` | what a message on a table's stream says |
 //! | `flow/` | rows from node to node: publishes what was changed here, applies what comes |
 //! | `replication/` | keeps streams and durable consumers as the records of nodes say |
 //! | `recovery.rs` | has what operations have left finished or undone |

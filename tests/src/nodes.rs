@@ -8,6 +8,7 @@ use anyhow::{Result, ensure};
 use futures_util::future::{join_all, try_join_all};
 use harper_host::config::{self, ConfigFile};
 use harper_host::data::{Data, DataConfig};
+use harper_host::flow::{Flow, FlowConfig};
 use harper_host::live_routes::{LiveRoutes, Routes};
 use harper_host::peers::Peers;
 use harper_host::recovery::Recovery;
@@ -32,6 +33,7 @@ pub struct ClusterNode {
     pub data: Data,
     /// What its streams and durable consumers are asked of.
     pub replicator: Replicator,
+    flow: Option<Flow>,
     _peers: Peers,
     _recovery: Recovery,
     _reconciler: Reconciler,
@@ -45,11 +47,14 @@ pub struct Wanted {
     pub status_timeout: Duration,
     /// What the streams of its tables keep.
     pub streams: StreamLimits,
+    /// How rows flow; none where they do not.
+    pub flow: Option<FlowConfig>,
 }
 
 impl Default for Wanted {
     fn default() -> Self {
-        Self { status_timeout: Duration::from_secs(5), streams: StreamLimits::default() }
+        let streams = StreamLimits::default();
+        Self { status_timeout: Duration::from_secs(5), streams, flow: None }
     }
 }
 
@@ -93,12 +98,18 @@ impl ClusterNode {
             .build()
             .await?;
         let peers = Peers::answer(nats.client(), name, host.clone()).await?;
+        let start = |config| {
+            let (store, data) = (store.clone(), data.clone());
+            Flow::start(store, data, nats.clone(), replicator.clone(), config)
+        };
+        let flow = wanted.flow.map(start).transpose()?;
         let routes = Routes {
             hub: servers.config.hub_routes.clone(),
             leaf: servers.config.leaf_routes.clone(),
         };
         let routes = LiveRoutes::watch(file, routes, nats);
         Ok(Self {
+            flow,
             _peers: peers,
             _recovery: Recovery::start(host.clone()),
             _reconciler: reconciler,
@@ -109,6 +120,21 @@ impl ClusterNode {
             servers,
             replicator,
         })
+    }
+
+    /// Ends the flow of rows, as a node that stops does, or as one that is killed.
+    pub async fn stop_flow(&mut self, at_once: bool) {
+        if let Some(flow) = self.flow.take() {
+            if at_once { drop(flow) } else { flow.stop().await }
+        }
+    }
+
+    /// Lets rows flow again.
+    pub fn start_flow(&mut self, config: FlowConfig) -> Result<()> {
+        let (store, data) = (self.store.clone(), self.data.clone());
+        let (nats, replicator) = (self.servers.nats.clone(), self.replicator.clone());
+        self.flow = Some(Flow::start(store, data, nats, replicator, config)?);
+        Ok(())
     }
 
     /// Its name.

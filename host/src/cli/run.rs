@@ -115,7 +115,7 @@ async fn serve(root: &Path, file: ConfigFile, settings: Settings) -> Result<()> 
         .data(data.clone())
         .audit(audit)
         .node(node.clone())
-        .tables(data);
+        .tables(data.clone());
     if let Some(servers) = &servers {
         host = host.servers(servers.nats().clone()).replicator(servers.replicator().clone());
     }
@@ -128,7 +128,7 @@ async fn serve(root: &Path, file: ConfigFile, settings: Settings) -> Result<()> 
         node.set_operations_api_port(address.port());
     }
     let member = match servers {
-        Some(servers) => Some(servers.join(file, host).await?),
+        Some(servers) => Some(servers.join(file, host, data).await?),
         None => None,
     };
     // Whoever started the node may have gone away; the node has not.

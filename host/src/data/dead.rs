@@ -38,7 +38,8 @@ pub struct DeadLetter {
     pub reason: String,
     /// Its headers.
     pub headers: Vec<(String, String)>,
-    /// Its body.
+    /// Its body. It is stored behind the rest, as it is.
+    #[serde(skip)]
     pub payload: Vec<u8>,
 }
 
@@ -56,12 +57,14 @@ pub(super) fn lay_aside(
         sequence: message.sequence,
         reason,
         headers: message.headers.clone(),
-        payload: message.payload.to_vec(),
+        payload: Vec::new(),
     };
-    let letter = rmp_serde::to_vec(&letter).map_err(|error| {
+    let head = rmp_serde::to_vec(&letter).map_err(|error| {
         tracing::error!("a message cannot be encoded: {error}");
         Error::Failed
     })?;
+    let length = u32::try_from(head.len()).map_err(|_| Error::Failed)?;
+    let letter = [&length.to_be_bytes()[..], &head, &message.payload].concat();
     let mut letters = t.redb.open_table(LETTERS)?;
     let number = letters.last()?.map_or(0, |(number, _)| number.value()) + 1;
     letters.insert(number, letter.as_slice())?;
@@ -80,5 +83,9 @@ pub(super) fn lay_aside(
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<DeadLetter, store::Error> {
-    rmp_serde::from_slice(bytes).map_err(|_| damaged())
+    let (length, rest) = bytes.split_first_chunk::<4>().ok_or_else(damaged)?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| damaged())?;
+    let (head, payload) = rest.split_at_checked(length).ok_or_else(damaged)?;
+    let letter: DeadLetter = rmp_serde::from_slice(head).map_err(|_| damaged())?;
+    Ok(DeadLetter { payload: payload.to_vec(), ..letter })
 }

@@ -8,7 +8,7 @@
 //! | `data.updated` | table's id | when a row was written or deleted last, ms |
 //! | `data.log` | sequence | keys in it (4 bytes), then a [`Change`](super::Change) as MessagePack |
 //! | `data.applied` | source, stream | JSON: an [`Applied`](super::Applied) |
-//! | `data.dead_letters` | number | a [`DeadLetter`](super::DeadLetter) as MessagePack |
+//! | `data.dead_letters` | number | length (4 bytes) of a [`DeadLetter`](super::DeadLetter) as MessagePack, that, then its payload |
 //! | `rows.<id>` | key | version, then the row as MessagePack |
 //! | `tombstones.<id>` | key of a deleted row | version, then when it was deleted here, ms (8 bytes) |
 //!

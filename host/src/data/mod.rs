@@ -111,6 +111,7 @@ struct Inner {
     limits: Arc<DataLimits>,
     node: String,
     clock: WallClock,
+    tombstone_life: Duration,
     searches: Arc<Semaphore>,
     /// Removes tombstones that have expired.
     expiry: OnceLock<JoinHandle<()>>,
@@ -138,7 +139,17 @@ impl Data {
         let (writer, shared) = started?;
         let searches = Arc::new(Semaphore::new(limits.searches));
         let expiry = OnceLock::new();
-        let inner = Arc::new(Inner { store, shared, writer, limits, node, clock, searches, expiry });
+        let inner = Arc::new(Inner {
+            store,
+            shared,
+            writer,
+            limits,
+            node,
+            clock,
+            tombstone_life: config.tombstone_life,
+            searches,
+            expiry,
+        });
         let run = expiry::run(Arc::downgrade(&inner), config.tombstone_life);
         let _ = inner.expiry.set(tokio::spawn(run));
         Ok(Data(inner))
@@ -396,6 +407,11 @@ impl Data {
                 Ok(letters)
             })
             .await
+    }
+
+    /// How long tombstones are kept.
+    pub fn tombstone_life(&self) -> Duration {
+        self.0.tombstone_life
     }
 
     /// Whether there is such a table. The file is not read.

@@ -52,7 +52,7 @@ pub(crate) trait Bus: Send + Sync + 'static {
 }
 
 /// Reads one stream. It may give a message again, and after a break others than the next ones.
-pub(crate) trait Reader: Send {
+pub(crate) trait Reader: Send + 'static {
     /// What has come, at most so many: waits until something has, and fails when the other side
     /// falls silent. Dropping the future loses nothing.
     fn next(

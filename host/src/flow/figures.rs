@@ -96,3 +96,18 @@ impl OfSubscription {
         !self.told.swap(true, Relaxed)
     }
 }
+
+#[cfg(test)]
+impl OfSubscription {
+    pub(crate) fn gap_so_far(&self) -> u64 {
+        self.gap.load(Relaxed)
+    }
+
+    pub(crate) fn applied_so_far(&self) -> u64 {
+        self.applied.load(Relaxed)
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.load(Relaxed)
+    }
+}

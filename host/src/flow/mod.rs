@@ -33,6 +33,7 @@ mod subscriptions;
 mod tasks;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -55,6 +56,26 @@ pub struct FlowConfig {
     pub most_messages: usize,
     /// Whether what comes from other nodes is published onward: `clustering.republishMessages`.
     pub republish: bool,
+    /// How long streams keep messages; none is without end: `clustering.leafServer.streams.maxAge`.
+    pub max_age: Option<Duration>,
+}
+
+/// Why rows do not flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FlowError {
+    /// A message that is older than a tombstone may be would bring a deleted row back.
+    #[error(
+        "deletions are remembered for {} s, and streams keep messages for {} s \
+         ('clustering.leafServer.streams.maxAge'): a deleted row could come back",
+        life.as_secs(), max_age.as_secs()
+    )]
+    TombstoneLife {
+        /// How long tombstones are kept.
+        life: Duration,
+        /// How long streams keep messages.
+        max_age: Duration,
+    },
 }
 
 /// Messages that are applied together where no number is set.
@@ -62,7 +83,7 @@ const MOST: usize = 1000;
 
 impl Default for FlowConfig {
     fn default() -> Self {
-        Self { most_messages: 100, republish: false }
+        Self { most_messages: 100, republish: false, max_age: None }
     }
 }
 
@@ -73,6 +94,7 @@ impl From<&config::Clustering> for FlowConfig {
         Self {
             most_messages: most.unwrap_or(MOST),
             republish: clustering.republish_messages,
+            max_age: clustering.streams.max_age,
         }
     }
 }
@@ -88,13 +110,20 @@ pub struct Flow {
 impl Flow {
     /// For a node whose streams and durable consumers are kept by the reconciler that `replicator`
     /// asks.
+    ///
+    /// # Errors
+    /// Streams would keep messages for longer than tombstones are kept.
     pub fn start(
         store: Store,
         data: Data,
         nats: Nats,
         replicator: Replicator,
         config: FlowConfig,
-    ) -> Self {
+    ) -> Result<Self, FlowError> {
+        let life = data.tombstone_life();
+        if let Some(max_age) = config.max_age.filter(|age| *age >= life) {
+            return Err(FlowError::TombstoneLife { life, max_age });
+        }
         let node = nats.node_name().to_owned();
         let bus = Arc::new(NatsBus::new(nats, replicator));
         let figures = Arc::new(Figures::default());
@@ -106,7 +135,7 @@ impl Flow {
             How { node: node.clone(), most: config.most_messages, republish: config.republish };
         let subscriptions = Subscriptions::new(store, node);
         let ingest = tokio::spawn(tasks::ingest(data, bus, how, subscriptions, figures));
-        Self { ingest, publish, stop }
+        Ok(Self { ingest, publish, stop })
     }
 
     /// Applies nothing more, and publishes for some seconds at most what is left. What is not

@@ -127,15 +127,6 @@ pub(super) async fn ingest<B: Bus>(
     let mut running: BTreeMap<(String, TableName), Running> = BTreeMap::new();
     let mut backoff = Backoff::default();
     loop {
-        while let Some(ended) = tasks.try_join_next() {
-            if let Err(error) = ended
-                && !error.is_cancelled()
-            {
-                tracing::error!("a subscription's task has ended: {error}");
-                // A bug in one must not end it for good.
-                running.retain(|_, one| !one.task.is_finished());
-            }
-        }
         let changed = tokio::select! {
             changed = subscriptions.changed() => changed,
             Some(ended) = tasks.join_next(), if !tasks.is_empty() => {

@@ -1,5 +1,6 @@
 //! Tests of the data layer on real files.
 
+mod arrivals;
 mod capability;
 mod changes;
 mod disk;

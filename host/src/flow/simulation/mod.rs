@@ -6,6 +6,7 @@
 
 mod bus;
 mod model;
+mod single;
 mod world;
 
 use std::collections::BTreeSet;
