@@ -71,6 +71,7 @@
 //! | `node_name.rs` | what this node may be called |
 //! | `peers.rs` | answers what other nodes ask |
 //! | `replication/` | keeps streams and durable consumers as the records of nodes say |
+//! | `figures/` | how far each subscription is, and what waits to go out |
 //! | `recovery.rs` | has what operations have left finished or undone |
 //! | `config/` | the file `harperdb-config.yaml`, and the settings in it |
 //! | `users/` | who may log in |
@@ -89,6 +90,7 @@ pub mod config;
 pub mod data;
 mod describe;
 mod dispatch;
+pub mod figures;
 mod host;
 mod json;
 pub mod keys;
