@@ -340,7 +340,7 @@ fn changed_bytes_do_no_harm() {
             assert_eq!(again(&transaction), transaction);
         }
     }
-    assert!((1000..19_000).contains(&read), "{read} of 20000 could be read");
+    assert!((200..19_000).contains(&read), "{read} of 20000 could be read");
 }
 
 // covers: transaction.headers
