@@ -70,6 +70,8 @@
 //! | `live_routes.rs` | keeps their routes as the configuration has them |
 //! | `node_name.rs` | what this node may be called |
 //! | `peers.rs` | answers what other nodes ask |
+//! | `transaction/` | what a message on a table's stream says |
+//! | `flow/` | rows from node to node: publishes what was changed here, applies what comes |
 //! | `replication/` | keeps streams and durable consumers as the records of nodes say |
 //! | `figures/` | how far each subscription is, and what waits to go out |
 //! | `recovery.rs` | has what operations have left finished or undone |
@@ -91,6 +93,7 @@ pub mod data;
 mod describe;
 mod dispatch;
 pub mod figures;
+pub mod flow;
 mod host;
 mod json;
 pub mod keys;

@@ -252,7 +252,11 @@ impl Pair<'_> {
         for (name, part, floor) in [("p50", 0.5, Some(Floor::AtMost(5.0))), ("p99", 0.99, None)] {
             let at = |samples: &[f64]| {
                 let place = (part * (samples.len() - 1) as f64).round();
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "small"
+                )]
                 let mut one = Samples::default();
                 one.push(samples[place as usize]);
                 one
@@ -293,9 +297,8 @@ impl Pair<'_> {
     async fn insert(&self, table: &TableName, ids: &mut Range<u64>) -> Result<f64> {
         let end = Instant::now() + INSERT_FOR;
         let began = Instant::now();
-        let insert = async |id| {
-            self.first.data.write(table, Write::Insert, vec![record(id)], "bench").await
-        };
+        let insert =
+            async |id| self.first.data.write(table, Write::Insert, vec![record(id)], "bench").await;
         let some = ids.by_ref().take_while(|_| Instant::now() < end);
         let written = stream::iter(some).map(insert).buffer_unordered(WRITERS);
         let written: Vec<_> = written.try_collect().await?;

@@ -2,12 +2,15 @@
 //! operation itself. All of it is gone when they are dropped.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use futures_util::future::{join_all, try_join_all};
 use harper_host::config::{self, ConfigFile};
 use harper_host::data::{Data, DataConfig};
+use harper_host::figures::Figures;
+use harper_host::flow::{Flow, FlowConfig};
 use harper_host::live_routes::{LiveRoutes, Routes};
 use harper_host::peers::Peers;
 use harper_host::recovery::Recovery;
@@ -34,6 +37,7 @@ pub struct ClusterNode {
     pub replicator: Replicator,
     _peers: Peers,
     _recovery: Recovery,
+    _flow: Flow,
     _reconciler: Reconciler,
     _routes: LiveRoutes,
 }
@@ -45,11 +49,17 @@ pub struct Wanted {
     pub status_timeout: Duration,
     /// What the streams of its tables keep.
     pub streams: StreamLimits,
+    /// How rows flow.
+    pub flow: FlowConfig,
 }
 
 impl Default for Wanted {
     fn default() -> Self {
-        Self { status_timeout: Duration::from_secs(5), streams: StreamLimits::default() }
+        Self {
+            status_timeout: Duration::from_secs(5),
+            streams: StreamLimits::default(),
+            flow: FlowConfig::default(),
+        }
     }
 }
 
@@ -80,6 +90,7 @@ impl ClusterNode {
         let nats = servers.nats.clone();
         let (reconciler, replicator) =
             Reconciler::start(store.clone(), nats.clone(), wanted.streams).await?;
+        let figures = Arc::new(Figures::new());
         let node = ThisNode::clustered(name, nats.ports().hub_cluster)
             .with_status_timeout(wanted.status_timeout);
         let host = Host::builder()
@@ -90,6 +101,7 @@ impl ClusterNode {
             .replicator(replicator.clone())
             .tables(data.clone())
             .data(data.clone())
+            .figures(figures.clone())
             .build()
             .await?;
         let peers = Peers::answer(nats.client(), name, host.clone()).await?;
@@ -97,8 +109,17 @@ impl ClusterNode {
             hub: servers.config.hub_routes.clone(),
             leaf: servers.config.leaf_routes.clone(),
         };
+        let flow = Flow::start(
+            store.clone(),
+            data.clone(),
+            nats.clone(),
+            replicator.clone(),
+            figures,
+            wanted.flow,
+        );
         let routes = LiveRoutes::watch(file, routes, nats);
         Ok(Self {
+            _flow: flow,
             _peers: peers,
             _recovery: Recovery::start(host.clone()),
             _reconciler: reconciler,
@@ -109,6 +130,11 @@ impl ClusterNode {
             servers,
             replicator,
         })
+    }
+
+    /// All of it but its servers ends; its tasks may take a moment.
+    pub fn end(self) -> NatsNode {
+        self.servers
     }
 
     /// Its name.

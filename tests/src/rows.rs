@@ -48,7 +48,8 @@ impl ClusterNode {
     /// # Errors
     /// There is no such table.
     pub async fn dogs(&self) -> Result<Vec<Value>> {
-        let rows: Vec<_> = self.data.search(&dog(), Search::new("id", "*")).await?.try_concat().await?;
+        let rows: Vec<_> =
+            self.data.search(&dog(), Search::new("id", "*")).await?.try_concat().await?;
         Ok(rows.into_iter().map(Value::Object).collect())
     }
 
@@ -122,10 +123,8 @@ impl ClusterNode {
     /// It is not in time.
     pub async fn halt(self) -> Result<NatsNode> {
         let servers = self.end();
-        eventually("the database is let go", async || {
-            Store::open(servers.folder()).await.is_ok()
-        })
-        .await?;
+        eventually("the database is let go", async || Store::open(servers.folder()).await.is_ok())
+            .await?;
         Ok(servers)
     }
 }

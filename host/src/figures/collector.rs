@@ -31,8 +31,13 @@ const NUMBERS: [(&str, &str, Option<Unit>, Number); 6] = [
         Some(Unit::Seconds),
         Number::Gauge(|one| one.lag_seconds),
     ),
-    ("applied", "Messages that were applied", None, Number::Counter(|one| one.applied)),
-    ("dropped", "Messages that were not for this node", None, Number::Counter(|one| one.dropped)),
+    ("applied", "Rows that were written or deleted", None, Number::Counter(|one| one.applied)),
+    (
+        "dropped",
+        "Messages and rows that were known already",
+        None,
+        Number::Counter(|one| one.dropped),
+    ),
     (
         "dead_lettered",
         "Messages that could not be applied, and were put aside",

@@ -50,15 +50,15 @@ impl Subscription {
         }
     }
 
-    /// So many messages were applied: those whose rows were older than what is here among them.
-    pub fn count_applied(&self, messages: u64) {
-        self.applied.fetch_add(messages, Relaxed);
+    /// So many rows were written or deleted.
+    pub fn count_applied(&self, rows: u64) {
+        self.applied.fetch_add(rows, Relaxed);
     }
 
-    /// So many were not for this node: its own, those that have come another way, and those of which
-    /// no part is subscribed to.
-    pub fn count_dropped(&self, messages: u64) {
-        self.dropped.fetch_add(messages, Relaxed);
+    /// So many messages were not for this node, its own and those that have come another way, or so
+    /// many rows were older than what is here.
+    pub fn count_dropped(&self, number: u64) {
+        self.dropped.fetch_add(number, Relaxed);
     }
 
     /// So many could not be applied, and were put aside.
@@ -138,9 +138,9 @@ pub struct SubscriptionFigures {
     /// How old they are at the most: the time since the last message before them was published. 0
     /// when there are none.
     pub lag_seconds: f64,
-    /// Messages that were applied since the node started.
+    /// Rows that were written or deleted since the node started.
     pub applied: u64,
-    /// Messages that were not for this node.
+    /// Messages that this node had already, and rows that were older than what is here.
     pub dropped: u64,
     /// Messages that were put aside.
     pub dead_lettered: u64,

@@ -62,9 +62,7 @@ impl Mixed {
         };
         let known: serde_json::Map<_, _> = tables.iter().map(attributes).collect();
         self.harper.set_tables(json!({ "dev": known })).await.unwrap();
-        let both = |table: &&str| {
-            json!({ "schema": "dev", "table": table, "subscribe": true, "publish": true })
-        };
+        let both = |table: &&str| json!({ "schema": "dev", "table": table, "subscribe": true, "publish": true });
         let subscriptions: Vec<_> = tables.iter().map(both).collect();
         let request = json!({
             "operation": "add_node", "node_name": "harper", "subscriptions": subscriptions,

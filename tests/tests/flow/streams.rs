@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use harper_host::transaction::{Change, Part, Transaction};
 use harper_host::data::{Key, Version};
+use harper_host::transaction::{Change, Part, Transaction};
 use harper_tests::nats::eventually;
 use harper_tests::nodes::{ClusterNode, Nodes, Wanted};
 use harper_tests::rows::{dead_letters, dog};

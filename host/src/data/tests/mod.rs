@@ -67,6 +67,10 @@ async fn open(root: &Path, limits: DataLimits) -> Data {
     Data::open(store, config).await.unwrap()
 }
 
+fn now() -> u64 {
+    WallClock::default().now()
+}
+
 fn name(database: &str, table: &str) -> TableName {
     TableName { database: database.into(), table: table.into() }
 }
