@@ -34,7 +34,7 @@ const WRITERS: usize = 16;
 /// For what was sent to be there.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-fn table(name: &str) -> TableName {
+pub(crate) fn table(name: &str) -> TableName {
     TableName { database: "dev".into(), table: name.into() }
 }
 
@@ -97,37 +97,6 @@ impl Pair<'_> {
         Ok(())
     }
 
-    /// Fills the streams of these tables with so many messages in all, as the first node would.
-    async fn fill(&mut self, tables: &[TableName], messages: u64) -> Result<()> {
-        let node = self.first.name();
-        let context = self.first.servers.nats.jetstream(&names::domain(node));
-        let passed = Passed { origin: node.into(), transacted: vec![node.into()] };
-        let mut headers = async_nats::HeaderMap::new();
-        passed.put_into(&mut headers);
-        let mut sent = Vec::with_capacity(1000);
-        for id in 0..messages {
-            let table = &tables[usize::try_from(id)? % tables.len()];
-            self.version += 1;
-            let ids = vec![Key::try_from(Value::from(id))?];
-            let rows = vec![record(id)];
-            let transaction = Transaction {
-                parts: vec![Part {
-                    table: table.clone(),
-                    change: Change::Rows { rows, ids, partial: false },
-                }],
-                version: Version { timestamp: self.version, node: node.into() },
-                user: "bench".into(),
-            };
-            let subject = names::subject(&table.database, &table.table, node);
-            let payload = transaction.encode().into();
-            sent.push(context.publish_with_headers(subject, headers.clone(), payload).await?);
-            if sent.len() == 1000 {
-                stored(&mut sent).await?;
-            }
-        }
-        stored(&mut sent).await
-    }
-
     /// Messages a second of a backlog.
     async fn apply_rate(&mut self, rows: &mut Vec<Row>, tables: usize) -> Result<()> {
         let (mut ours, mut theirs) = (Samples::default(), Samples::default());
@@ -137,7 +106,7 @@ impl Pair<'_> {
             self.subscribe(&of, "<", None).await?;
             let record = self.second.store.node(self.first.name()).await?.context("a record")?;
             self.second.store.remove_node(self.first.name(), record.revision).await??;
-            self.fill(&of, MESSAGES).await?;
+            fill(self.first, &of, MESSAGES, &mut self.version).await?;
 
             let pulled = self.pull(&of).await?;
             let began = Instant::now();
@@ -306,6 +275,43 @@ impl Pair<'_> {
     }
 }
 
+/// Fills a node's streams of these tables with so many messages in all, a row each, as it would.
+/// `version` is the last one in microseconds, and is counted up.
+pub(crate) async fn fill(
+    node: &ClusterNode,
+    tables: &[TableName],
+    messages: u64,
+    version: &mut u64,
+) -> Result<()> {
+    let name = node.name();
+    let context = node.servers.nats.jetstream(&names::domain(name));
+    let passed = Passed { origin: name.into(), transacted: vec![name.into()] };
+    let mut headers = async_nats::HeaderMap::new();
+    passed.put_into(&mut headers);
+    let mut sent = Vec::with_capacity(1000);
+    for id in 0..messages {
+        let table = &tables[usize::try_from(id)? % tables.len()];
+        *version += 1;
+        let ids = vec![Key::try_from(Value::from(id))?];
+        let rows = vec![record(id)];
+        let transaction = Transaction {
+            parts: vec![Part {
+                table: table.clone(),
+                change: Change::Rows { rows, ids, partial: false },
+            }],
+            version: Version { timestamp: *version, node: name.into() },
+            user: "bench".into(),
+        };
+        let subject = names::subject(&table.database, &table.table, name);
+        let payload = transaction.encode().into();
+        sent.push(context.publish_with_headers(subject, headers.clone(), payload).await?);
+        if sent.len() == 1000 {
+            stored(&mut sent).await?;
+        }
+    }
+    stored(&mut sent).await
+}
+
 async fn stored(sent: &mut Vec<PublishAckFuture>) -> Result<()> {
     for one in sent.drain(..) {
         one.await?;
@@ -314,7 +320,7 @@ async fn stored(sent: &mut Vec<PublishAckFuture>) -> Result<()> {
 }
 
 /// Some time ago, in microseconds since 1970: nothing is from the future.
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let since = since.unwrap_or_default().as_micros();
     u64::try_from(since).unwrap_or_default() - 3_600_000_000
