@@ -157,13 +157,13 @@ impl Pair<'_> {
         }
         let each = MESSAGES / u64::try_from(tables.len())?;
         let began = Instant::now();
-        let read = readers.iter().map(async |consumer| -> Result<()> {
+        let read = readers.iter().map(|consumer| async move {
             let messages = consumer.stream().max_messages_per_batch(500).messages().await?;
             let mut messages = messages.take(usize::try_from(each)?);
             while let Some(message) = messages.try_next().await? {
                 message.ack().await.map_err(|error| anyhow::anyhow!("{error}"))?;
             }
-            Ok(())
+            anyhow::Ok(())
         });
         futures_util::future::try_join_all(read).await?;
         let rate = MESSAGES as f64 / began.elapsed().as_secs_f64();
@@ -220,14 +220,9 @@ impl Pair<'_> {
         }
         for (name, part, floor) in [("p50", 0.5, Some(Floor::AtMost(5.0))), ("p99", 0.99, None)] {
             let at = |samples: &[f64]| {
-                let place = (part * (samples.len() - 1) as f64).round();
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "small"
-                )]
+                let place = (part * (samples.len() - 1) as f64).round() as usize;
                 let mut one = Samples::default();
-                one.push(samples[place as usize]);
+                one.push(samples[place]);
                 one
             };
             let what = format!("a row's way, {name}");
@@ -240,7 +235,8 @@ impl Pair<'_> {
 
     /// Inserts a second, of rows that are published and of others.
     async fn insert_rate(&mut self, rows: &mut Vec<Row>) -> Result<()> {
-        let [shared, own] = &self.new_tables(2).await?[..] else { unreachable!("two") };
+        let tables = self.new_tables(2).await?;
+        let (shared, own) = (&tables[0], &tables[1]);
         self.subscribe(std::slice::from_ref(shared), "<", None).await?;
         let (mut ours, mut theirs) = (Samples::default(), Samples::default());
         let mut ids = 0..u64::MAX;
@@ -266,8 +262,9 @@ impl Pair<'_> {
     async fn insert(&self, table: &TableName, ids: &mut Range<u64>) -> Result<f64> {
         let end = Instant::now() + INSERT_FOR;
         let began = Instant::now();
+        let data = &self.first.data;
         let insert =
-            async |id| self.first.data.write(table, Write::Insert, vec![record(id)], "bench").await;
+            |id| async move { data.write(table, Write::Insert, vec![record(id)], "bench").await };
         let some = ids.by_ref().take_while(|_| Instant::now() < end);
         let written = stream::iter(some).map(insert).buffer_unordered(WRITERS);
         let written: Vec<_> = written.try_collect().await?;
