@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::node::folder;
-use crate::replication::{fill, now, table};
+use crate::replication::{fill, flowing, now, table};
 use crate::samples::Samples;
 use crate::table::{Floor, Row, Unit};
 
@@ -55,7 +55,7 @@ pub(crate) fn measure(rows: &mut Vec<Row>) -> Result<()> {
 }
 
 async fn catch_up(rows: &mut Vec<Row>) -> Result<()> {
-    let cluster = Nodes::of(1).await?;
+    let cluster = Nodes::with(1, flowing()).await?;
     let first = &cluster.nodes[0];
     let dog = table("dog");
     first.data.create_table(&dog, "id", &[], "bench").await?;

@@ -12,9 +12,10 @@ use async_nats::jetstream::context::PublishAckFuture;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use harper_host::TableName;
 use harper_host::data::{Key, Row as Record, Version, Write};
+use harper_host::flow::FlowConfig;
 use harper_host::transaction::{Change, Part, Passed, Transaction};
 use harper_tests::nats::eventually;
-use harper_tests::nodes::{ClusterNode, Nodes};
+use harper_tests::nodes::{ClusterNode, Nodes, Wanted};
 use harper_tests::shared::change;
 use harper_wire::names;
 use serde_json::{Value, json};
@@ -45,10 +46,15 @@ fn record(id: u64) -> Record {
     row.as_object().cloned().unwrap_or_default()
 }
 
+/// Nodes that rows flow between.
+pub(crate) fn flowing() -> Wanted {
+    Wanted { flow: Some(FlowConfig::default()), ..Wanted::default() }
+}
+
 pub(crate) fn measure(rows: &mut Vec<Row>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let cluster = Nodes::of(2).await?;
+        let cluster = Nodes::with(2, flowing()).await?;
         let [first, second] = &cluster.nodes[..] else { unreachable!("two were asked for") };
         let mut pair = Pair { first, second, tables: 0, version: now() };
         pair.apply_rate(rows, 1).await?;

@@ -35,9 +35,10 @@ pub struct ClusterNode {
     pub data: Data,
     /// What its streams and durable consumers are asked of.
     pub replicator: Replicator,
+    figures: Arc<Figures>,
+    flow: Option<Flow>,
     _peers: Peers,
     _recovery: Recovery,
-    _flow: Flow,
     _reconciler: Reconciler,
     _routes: LiveRoutes,
 }
@@ -49,17 +50,14 @@ pub struct Wanted {
     pub status_timeout: Duration,
     /// What the streams of its tables keep.
     pub streams: StreamLimits,
-    /// How rows flow.
-    pub flow: FlowConfig,
+    /// How rows flow; none where they do not.
+    pub flow: Option<FlowConfig>,
 }
 
 impl Default for Wanted {
     fn default() -> Self {
-        Self {
-            status_timeout: Duration::from_secs(5),
-            streams: StreamLimits::default(),
-            flow: FlowConfig::default(),
-        }
+        let streams = StreamLimits::default();
+        Self { status_timeout: Duration::from_secs(5), streams, flow: None }
     }
 }
 
@@ -105,21 +103,18 @@ impl ClusterNode {
             .build()
             .await?;
         let peers = Peers::answer(nats.client(), name, host.clone()).await?;
+        let flow = wanted.flow.map(|config| {
+            let (store, data) = (store.clone(), data.clone());
+            Flow::start(store, data, nats.clone(), replicator.clone(), figures.clone(), config)
+        });
         let routes = Routes {
             hub: servers.config.hub_routes.clone(),
             leaf: servers.config.leaf_routes.clone(),
         };
-        let flow = Flow::start(
-            store.clone(),
-            data.clone(),
-            nats.clone(),
-            replicator.clone(),
-            figures,
-            wanted.flow,
-        );
         let routes = LiveRoutes::watch(file, routes, nats);
         Ok(Self {
-            _flow: flow,
+            figures,
+            flow,
             _peers: peers,
             _recovery: Recovery::start(host.clone()),
             _reconciler: reconciler,
@@ -130,6 +125,21 @@ impl ClusterNode {
             servers,
             replicator,
         })
+    }
+
+    /// Ends the flow of rows, as a node that stops does, or as one that is killed.
+    pub async fn stop_flow(&mut self, at_once: bool) {
+        if let Some(flow) = self.flow.take() {
+            if at_once { drop(flow) } else { flow.stop().await }
+        }
+    }
+
+    /// Lets rows flow again.
+    pub fn start_flow(&mut self, config: FlowConfig) {
+        let (store, data) = (self.store.clone(), self.data.clone());
+        let (nats, replicator) = (self.servers.nats.clone(), self.replicator.clone());
+        let figures = self.figures.clone();
+        self.flow = Some(Flow::start(store, data, nats, replicator, figures, config));
     }
 
     /// All of it but its servers ends; its tasks may take a moment.

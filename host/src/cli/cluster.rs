@@ -95,7 +95,6 @@ impl Servers {
         let (reconciler, replicator) =
             Reconciler::start(store.clone(), nats.clone(), limits).await?;
         let (store, flow) = (store.clone(), clustering.into());
-        let figures = Arc::new(Figures::new());
         Ok(Some(Self {
             supervisor,
             nats,
@@ -105,7 +104,7 @@ impl Servers {
             replicator,
             store,
             flow,
-            figures,
+            figures: Arc::new(Figures::new()),
         }))
     }
 
@@ -117,12 +116,13 @@ impl Servers {
         &self.replicator
     }
 
+    /// What is counted of the rows that come and go.
     pub(super) fn figures(&self) -> &Arc<Figures> {
         &self.figures
     }
 
-    /// Has rows flow, answers other nodes, ends what earlier operations have left, and follows the configuration
-    /// and the certificates from now on.
+    /// Answers other nodes, lets rows flow, ends what earlier operations have left, and follows the
+    /// configuration and the certificates from now on.
     pub(super) async fn join(self, file: ConfigFile, host: Host, data: Data) -> Result<Member> {
         let Self { supervisor, nats, files, routes, reconciler, replicator, store, flow, figures } =
             self;
@@ -144,13 +144,12 @@ impl Servers {
 }
 
 impl Member {
-    /// Leaves the cluster: no answers any more, no rows that come, what can be published is, then the
-    /// leaf ends, then the hub.
+    /// Leaves the cluster: no answers any more, nothing is applied, what is left is published, then
+    /// the leaf ends, then the hub.
     pub(super) async fn leave(self) {
         let Self { supervisor, flow, _peers, _recovery, _reconciler, _routes, _certificate } = self;
-        drop((_peers, _recovery));
         flow.stop().await;
-        drop((_reconciler, _routes, _certificate));
+        drop((_peers, _recovery, _reconciler, _routes, _certificate));
         supervisor.stop().await;
     }
 }

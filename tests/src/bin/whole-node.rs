@@ -32,7 +32,11 @@ async fn main() -> Result<()> {
     let mut config = config(folder, name, tls);
     config.hub_routes = vec![Route { host: "127.0.0.1".into(), port: port.parse()? }];
     let servers = NatsNode::start_in(folder, config).await?;
-    let node = ClusterNode::on(servers, Wanted::default()).await?;
+    let node = ClusterNode::on(
+        servers,
+        Wanted { flow: Some(harper_host::flow::FlowConfig::default()), ..Wanted::default() },
+    )
+    .await?;
     say(&json!("begun"))?;
     let mut lines = lines();
     while let Some(line) = lines.recv().await {

@@ -9,6 +9,8 @@ use harper_tests::peer::{Credentials, Peer, Tls};
 use harper_tests::rows::{dead_letters, dog};
 use serde_json::{Value, json};
 
+use super::flowing;
+
 /// The cluster of one of our nodes and of a Harper node on its own servers.
 struct Mixed {
     cluster: Nodes,
@@ -18,7 +20,7 @@ struct Mixed {
 
 impl Mixed {
     async fn start() -> Self {
-        let cluster = Nodes::of(1).await.unwrap();
+        let cluster = Nodes::with(1, flowing()).await.unwrap();
         let routes = vec![cluster.nodes[0].servers.route()];
         let change = |config: &mut harper_host::nats::Config| config.hub_routes = routes;
         let servers = NatsNode::start(&cluster.authority, "harper", change).await.unwrap();

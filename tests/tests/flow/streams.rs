@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 use harper_host::data::{Key, Version};
 use harper_host::transaction::{Change, Part, Transaction};
 use harper_tests::nats::eventually;
-use harper_tests::nodes::{ClusterNode, Nodes, Wanted};
+use harper_tests::nodes::{ClusterNode, Nodes};
 use harper_tests::rows::{dead_letters, dog};
 use harper_tests::shared::change;
 use harper_wire::names;
 use serde_json::json;
 
-use super::from_first_to_second;
+use super::{flowing, from_first_to_second};
 
 // covers: flow.stream-anew
 #[tokio::test(flavor = "multi_thread")]
@@ -51,7 +51,7 @@ async fn a_purge_of_what_was_not_read_loses_just_that_and_says_so() {
         "operation": "purge_stream", "database": "dev", "table": "dog", "options": { "keep": 4 },
     });
     first.send(purge).await.unwrap();
-    let second = ClusterNode::on(servers, Wanted::default()).await.unwrap();
+    let second = ClusterNode::on(servers, flowing()).await.unwrap();
     second.comes_to_have((0..5).chain(11..15)).await.unwrap();
     second.is_current("node-1").await.unwrap();
     let figures = second.figures_of("node-1").await.unwrap();
@@ -77,13 +77,13 @@ async fn a_restored_older_database_gets_again_what_it_has_lost() {
     let file = servers.folder().join("database/harper.redb");
     let kept = servers.folder().join("kept.redb");
     std::fs::copy(&file, &kept).unwrap();
-    let second = ClusterNode::on(servers, Wanted::default()).await.unwrap();
+    let second = ClusterNode::on(servers, flowing()).await.unwrap();
     first.insert_each(10..20).await.unwrap();
     second.comes_to_have(0..20).await.unwrap();
 
     let servers = second.halt().await.unwrap();
     std::fs::copy(&kept, &file).unwrap();
-    let second = ClusterNode::on(servers, Wanted::default()).await.unwrap();
+    let second = ClusterNode::on(servers, flowing()).await.unwrap();
     second.comes_to_have(0..20).await.unwrap();
     let figures = second.figures_of("node-1").await.unwrap();
     assert_eq!((&figures["applied"], &figures["gap"]), (&json!(10), &json!(0)), "{figures}");
@@ -143,7 +143,7 @@ async fn what_cannot_be_applied_is_laid_aside_as_it_came_and_keeps_nothing_back(
 // covers: flow.start-time
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_time_in_the_past_brings_what_came_after_it() {
-    let cluster = Nodes::of(3).await.unwrap();
+    let cluster = Nodes::with(3, flowing()).await.unwrap();
     let [first, second, third] = &cluster.nodes[..] else { panic!("three nodes") };
     first.make_table("dev.dog", &["id", "n"]).await.unwrap();
     // Somebody has the stream kept.

@@ -5,7 +5,7 @@ use harper_tests::rows::dead_letters;
 use harper_tests::shared::{agreed, change, remove};
 use serde_json::json;
 
-use super::from_first_to_second;
+use super::{flowing, from_first_to_second};
 
 // covers: flow.define-schema
 #[tokio::test(flavor = "multi_thread")]
@@ -41,7 +41,7 @@ async fn a_table_that_is_made_anew_is_made_there_too() {
 // covers: flow.other-key
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_with_different_keys_are_not_shared() {
-    let cluster = Nodes::of(2).await.unwrap();
+    let cluster = Nodes::with(2, flowing()).await.unwrap();
     let [first, second] = &cluster.nodes[..] else { panic!("two nodes") };
     first.make_table("dev.dog", &["id"]).await.unwrap();
     second.make_table("dev.dog", &["name"]).await.unwrap();
