@@ -2,12 +2,14 @@
 //! operation itself. All of it is gone when they are dropped.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use futures_util::future::{join_all, try_join_all};
 use harper_host::config::{self, ConfigFile};
 use harper_host::data::{Data, DataConfig};
+use harper_host::figures::Figures;
 use harper_host::flow::{Flow, FlowConfig};
 use harper_host::live_routes::{LiveRoutes, Routes};
 use harper_host::peers::Peers;
@@ -33,6 +35,7 @@ pub struct ClusterNode {
     pub data: Data,
     /// What its streams and durable consumers are asked of.
     pub replicator: Replicator,
+    figures: Arc<Figures>,
     flow: Option<Flow>,
     _peers: Peers,
     _recovery: Recovery,
@@ -85,6 +88,7 @@ impl ClusterNode {
         let nats = servers.nats.clone();
         let (reconciler, replicator) =
             Reconciler::start(store.clone(), nats.clone(), wanted.streams).await?;
+        let figures = Arc::new(Figures::new());
         let node = ThisNode::clustered(name, nats.ports().hub_cluster)
             .with_status_timeout(wanted.status_timeout);
         let host = Host::builder()
@@ -95,12 +99,13 @@ impl ClusterNode {
             .replicator(replicator.clone())
             .tables(data.clone())
             .data(data.clone())
+            .figures(figures.clone())
             .build()
             .await?;
         let peers = Peers::answer(nats.client(), name, host.clone()).await?;
         let start = |config| {
             let (store, data) = (store.clone(), data.clone());
-            Flow::start(store, data, nats.clone(), replicator.clone(), config)
+            Flow::start(store, data, nats.clone(), replicator.clone(), figures.clone(), config)
         };
         let flow = wanted.flow.map(start).transpose()?;
         let routes = Routes {
@@ -109,6 +114,7 @@ impl ClusterNode {
         };
         let routes = LiveRoutes::watch(file, routes, nats);
         Ok(Self {
+            figures,
             flow,
             _peers: peers,
             _recovery: Recovery::start(host.clone()),
@@ -133,8 +139,14 @@ impl ClusterNode {
     pub fn start_flow(&mut self, config: FlowConfig) -> Result<()> {
         let (store, data) = (self.store.clone(), self.data.clone());
         let (nats, replicator) = (self.servers.nats.clone(), self.replicator.clone());
-        self.flow = Some(Flow::start(store, data, nats, replicator, config)?);
+        let figures = self.figures.clone();
+        self.flow = Some(Flow::start(store, data, nats, replicator, figures, config)?);
         Ok(())
+    }
+
+    /// All of it but its servers ends; its tasks may take a moment.
+    pub fn end(self) -> NatsNode {
+        self.servers
     }
 
     /// Its name.

@@ -1,12 +1,14 @@
 //! `run`, where clustering is on: the node's servers, and what goes on with them.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use harper_host::Host;
 use harper_host::config::{Clustering, ConfigFile, Settings};
 use harper_host::data::Data;
+use harper_host::figures::Figures;
 use harper_host::flow::{Flow, FlowConfig};
 use harper_host::keys::{ClusterFiles, GivenPassword, Wanted};
 use harper_host::live_routes::{LiveRoutes, Routes};
@@ -30,6 +32,7 @@ pub(super) struct Servers {
     replicator: Replicator,
     store: Store,
     flow: FlowConfig,
+    figures: Arc<Figures>,
 }
 
 /// The servers, and what this node does in its cluster.
@@ -92,7 +95,17 @@ impl Servers {
         let (reconciler, replicator) =
             Reconciler::start(store.clone(), nats.clone(), limits).await?;
         let (store, flow) = (store.clone(), clustering.into());
-        Ok(Some(Self { supervisor, nats, files, routes, reconciler, replicator, store, flow }))
+        Ok(Some(Self {
+            supervisor,
+            nats,
+            files,
+            routes,
+            reconciler,
+            replicator,
+            store,
+            flow,
+            figures: Arc::new(Figures::new()),
+        }))
     }
 
     pub(super) fn nats(&self) -> &Nats {
@@ -103,12 +116,18 @@ impl Servers {
         &self.replicator
     }
 
+    /// What is counted of the rows that come and go.
+    pub(super) fn figures(&self) -> &Arc<Figures> {
+        &self.figures
+    }
+
     /// Answers other nodes, lets rows flow, ends what earlier operations have left, and follows the
     /// configuration and the certificates from now on.
     pub(super) async fn join(self, file: ConfigFile, host: Host, data: Data) -> Result<Member> {
-        let Self { supervisor, nats, files, routes, reconciler, replicator, store, flow } = self;
+        let Self { supervisor, nats, files, routes, reconciler, replicator, store, flow, figures } =
+            self;
         let peers = Peers::answer(nats.client(), nats.node_name(), host.clone()).await?;
-        let flow = Flow::start(store, data, nats.clone(), replicator, flow)?;
+        let flow = Flow::start(store, data, nats.clone(), replicator, figures, flow)?;
         let mut certificate = JoinSet::new();
         certificate.spawn(keep_certificate_fresh(files, nats.clone()));
         let routes = LiveRoutes::watch(file, routes, nats);

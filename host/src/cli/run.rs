@@ -117,7 +117,10 @@ async fn serve(root: &Path, file: ConfigFile, settings: Settings) -> Result<()> 
         .node(node.clone())
         .tables(data.clone());
     if let Some(servers) = &servers {
-        host = host.servers(servers.nats().clone()).replicator(servers.replicator().clone());
+        host = host
+            .servers(servers.nats().clone())
+            .replicator(servers.replicator().clone())
+            .figures(servers.figures().clone());
     }
     let host = host.build().await?;
     let max_connections = descriptors::connections(settings.max_connections);

@@ -108,7 +108,10 @@ pub(super) fn applied(
     stream: &str,
 ) -> Result<Option<Applied>, store::Error> {
     let found = table.get((source, stream))?;
-    found.map(|found| serde_json::from_slice(found.value())).transpose().map_err(store::Error::Value)
+    found
+        .map(|found| serde_json::from_slice(found.value()))
+        .transpose()
+        .map_err(store::Error::Value)
 }
 
 /// Does all of it. One that cannot be done is laid aside, and keeps the others from nothing.

@@ -60,7 +60,8 @@ pub(super) fn merge(
     let are_tombstones = tombstones.first()?.is_some();
     let mut places = HashMap::new();
     let mut ready: Vec<Ready> = Vec::with_capacity(rows.len());
-    for (index, Foreign { key, version, row, is_partial, wins_tie }) in rows.into_iter().enumerate() {
+    for (index, Foreign { key, version, row, is_partial, wins_tie }) in rows.into_iter().enumerate()
+    {
         if version.timestamp > LATEST {
             let text = format!("'records[{index}]' has a timestamp that is beyond 2^53");
             return Err(Error::Limit(text));

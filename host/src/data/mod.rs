@@ -354,8 +354,7 @@ impl Data {
     pub async fn merge(&self, name: &TableName, rows: Vec<Foreign>) -> Result<usize, Error> {
         row::check_number(rows.len(), "records", &self.0.limits)?;
         let name = name.clone();
-        let merged =
-            self.0.writer.ask(rows.len(), move |t| merge::merge(t, &name, rows)).await?;
+        let merged = self.0.writer.ask(rows.len(), move |t| merge::merge(t, &name, rows)).await?;
         Ok(merged.len())
     }
 

@@ -2,6 +2,7 @@
 
 use redb::{ReadTransaction, ReadableTable, TableError};
 
+use super::Row;
 use super::catalog::Catalog;
 use super::changes::{Change, ChangeKind};
 use super::error::Error;
@@ -10,7 +11,6 @@ use super::layout::{self, LOG, STATE};
 use super::row;
 use super::transaction::{PUBLISHED, by_key};
 use super::version::Version;
-use super::Row;
 
 /// A piece of the change log.
 #[derive(Debug, Clone, Default)]

@@ -55,10 +55,8 @@ pub(crate) trait Bus: Send + Sync + 'static {
 pub(crate) trait Reader: Send + 'static {
     /// What has come, at most so many: waits until something has, and fails when the other side
     /// falls silent. Dropping the future loses nothing.
-    fn next(
-        &mut self,
-        most: usize,
-    ) -> impl Future<Output = Result<Vec<Delivery>, BusError>> + Send;
+    fn next(&mut self, most: usize)
+    -> impl Future<Output = Result<Vec<Delivery>, BusError>> + Send;
 
     /// Says that these need not come again.
     fn acknowledge(
@@ -87,6 +85,8 @@ pub(crate) struct Delivery {
     pub(crate) passed: crate::transaction::Passed,
     /// Where it is acknowledged.
     pub(crate) reply: String,
+    /// When the other node's server got it, in milliseconds since 1970.
+    pub(crate) published: u64,
     /// Messages that come after it, as far as the other node knew.
     pub(crate) pending: u64,
 }

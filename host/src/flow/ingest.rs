@@ -12,10 +12,10 @@ use std::time::Duration;
 use harper_wire::names;
 
 use super::bus::{Bus, BusError, Delivery, Missing, Reader};
-use super::figures::OfSubscription;
 use super::judge::{Judge, Judged, Verdict};
 use crate::capabilities::TableName;
 use crate::data::{self, Applied, Arrivals, Data, Incoming};
+use crate::figures;
 use crate::store::Start;
 use crate::transaction::Limits;
 
@@ -58,10 +58,12 @@ pub(crate) struct Ingest<B: Bus> {
     how: How,
     of: Subscription,
     stream: String,
-    figures: Arc<OfSubscription>,
+    figures: Arc<figures::Subscription>,
     open: Option<Open<B::Reader>>,
     /// What was applied, and what came next though it was not the next, when that was so last.
     hole: Option<(u64, u64)>,
+    /// That a message waits for the clock was said.
+    has_told: bool,
     /// Since when a message is held whose table is not here.
     unknown_since: Option<u64>,
 }
@@ -117,10 +119,21 @@ impl<B: Bus> Ingest<B> {
         bus: Arc<B>,
         how: How,
         of: Subscription,
-        figures: Arc<OfSubscription>,
+        figures: Arc<figures::Subscription>,
     ) -> Self {
         let stream = names::stream(&of.table.database, &of.table.table);
-        Self { data, bus, how, of, stream, figures, open: None, hole: None, unknown_since: None }
+        Self {
+            data,
+            bus,
+            how,
+            of,
+            stream,
+            figures,
+            open: None,
+            hole: None,
+            unknown_since: None,
+            has_told: false,
+        }
     }
 
     /// The other node, and the table.
@@ -130,6 +143,14 @@ impl<B: Bus> Ingest<B> {
 
     /// Applies what comes next, and acknowledges it.
     pub(crate) async fn step(&mut self) -> Result<Step, IngestError> {
+        let step = self.read().await;
+        if step.is_err() {
+            self.figures.set_reached(false);
+        }
+        step
+    }
+
+    async fn read(&mut self) -> Result<Step, IngestError> {
         let mut open = match self.open.take() {
             Some(open) => open,
             None => self.open().await?,
@@ -178,7 +199,8 @@ impl<B: Bus> Ingest<B> {
         let applied = Applied { created: look.created, subscription, sequence };
         let mut stored = stored;
         let lost = look.first.saturating_sub(sequence + 1);
-        let applied = if lost > 0 { self.pass_gap(&mut stored, applied, lost).await? } else { applied };
+        let applied =
+            if lost > 0 { self.pass_gap(&mut stored, applied, lost).await? } else { applied };
         let stands = look.durable.is_some_and(|durable| {
             durable.delivered == applied.sequence && durable.acknowledged <= applied.sequence
         });
@@ -186,6 +208,8 @@ impl<B: Bus> Ingest<B> {
             self.bus.begin_at(source, table, applied.sequence + 1).await?;
         }
         let reader = self.bus.read(source, table, self.how.most).await?;
+        self.figures.set_pending(look.last.saturating_sub(applied.sequence));
+        self.figures.set_reached(true);
         let waiting = VecDeque::new();
         Ok(Open { reader, stored, applied, waiting, is_fresh: !stands })
     }
@@ -200,7 +224,7 @@ impl<B: Bus> Ingest<B> {
         applied.sequence += lost;
         self.store(stored.clone(), &applied, Vec::new(), Vec::new()).await?;
         *stored = Some(applied.clone());
-        self.figures.gap(lost);
+        self.figures.count_gap(lost);
         tracing::error!(
             node = self.of.source,
             table = %self.of.table,
@@ -264,7 +288,7 @@ impl<B: Bus> Ingest<B> {
             bytes += delivery.message.payload.len();
             taken.push(delivery);
         }
-        let pending = taken.last().map(|last| last.pending);
+        let last = taken.last().map(|last| (last.published, last.pending));
         let (judged, held) = self.judge(taken, bytes).await?;
         let mut changes = Vec::with_capacity(judged.len());
         let (mut dead, mut dropped) = (Vec::new(), 0);
@@ -280,24 +304,26 @@ impl<B: Bus> Ingest<B> {
             }
         }
         let is_held = held.is_some();
-        let mut wait = 0;
+        let (mut wait, mut back) = (0, 0);
         if let Some((deliveries, until)) = held {
             wait = until.saturating_sub(self.data.now());
+            back = deliveries.len() as u64;
             for delivery in deliveries.into_iter().rev() {
                 open.waiting.push_front(delivery);
             }
         }
-        self.figures.held(is_held);
+        self.figures.set_held(is_held);
+        self.has_told &= is_held;
         if open.stored.as_ref() != Some(&open.applied) && !replies.is_empty() {
             let before = open.stored.clone();
             let outcome = self.store(before, &open.applied, changes, dead).await?;
             open.stored = Some(open.applied.clone());
-            self.figures.applied(outcome.applied);
-            self.figures.dropped(dropped + outcome.older);
-            self.figures.dead(outcome.dead);
+            self.figures.count_applied(outcome.applied);
+            self.figures.count_dropped(dropped + outcome.older);
+            self.figures.count_dead_lettered(outcome.dead);
         }
-        if let Some(pending) = pending {
-            self.figures.lag(pending);
+        if let Some((published, pending)) = last {
+            self.figures.advance(published, pending + back);
         }
         let is_nothing = replies.is_empty();
         if !is_nothing {
@@ -382,8 +408,8 @@ impl<B: Bus> Ingest<B> {
         Next::Apply(judged)
     }
 
-    fn tell_early(&self, by: u64) {
-        if self.figures.tell_held() {
+    fn tell_early(&mut self, by: u64) {
+        if !std::mem::replace(&mut self.has_told, true) {
             tracing::error!(
                 node = self.of.source,
                 table = %self.of.table,

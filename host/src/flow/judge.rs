@@ -54,7 +54,10 @@ impl Judge {
             Ok(transaction) => transaction,
             Err(error) => {
                 let reason = error.to_string();
-                return Verdict::Apply(Judged { changes: Vec::new(), dead: Some((message, reason)) });
+                return Verdict::Apply(Judged {
+                    changes: Vec::new(),
+                    dead: Some((message, reason)),
+                });
             }
         };
         let Transaction { parts, version, user } = transaction;

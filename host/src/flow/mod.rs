@@ -18,11 +18,9 @@
 //! | `judge.rs` | in: what is to be done about a message |
 //! | `subscriptions.rs` | which streams there are to be read |
 //! | `tasks.rs` | what keeps all of it going |
-//! | `figures.rs` | what is counted |
 //! | `simulation/` | nodes on a bus in memory, with faults, for the tests |
 
 mod bus;
-mod figures;
 mod ingest;
 mod judge;
 mod nats;
@@ -40,10 +38,10 @@ use tokio::task::JoinHandle;
 
 use crate::config;
 use crate::data::Data;
+use crate::figures::Figures;
 use crate::nats::Nats;
 use crate::replication::Replicator;
 use crate::store::Store;
-use figures::Figures;
 use ingest::How;
 use nats::NatsBus;
 use publish::Publisher;
@@ -109,7 +107,7 @@ pub struct Flow {
 
 impl Flow {
     /// For a node whose streams and durable consumers are kept by the reconciler that `replicator`
-    /// asks.
+    /// asks. What is counted goes into `figures`.
     ///
     /// # Errors
     /// Streams would keep messages for longer than tombstones are kept.
@@ -118,6 +116,7 @@ impl Flow {
         data: Data,
         nats: Nats,
         replicator: Replicator,
+        figures: Arc<Figures>,
         config: FlowConfig,
     ) -> Result<Self, FlowError> {
         let life = data.tombstone_life();
@@ -126,10 +125,8 @@ impl Flow {
         }
         let node = nats.node_name().to_owned();
         let bus = Arc::new(NatsBus::new(nats, replicator));
-        let figures = Arc::new(Figures::default());
         let (stop, stopped) = watch::channel(false);
-        let publisher =
-            Publisher::new(data.clone(), bus.clone(), node.clone(), figures.clone());
+        let publisher = Publisher::new(data.clone(), bus.clone(), node.clone(), figures.clone());
         let publish = tokio::spawn(tasks::publish(data.clone(), publisher, stopped));
         let how =
             How { node: node.clone(), most: config.most_messages, republish: config.republish };

@@ -84,8 +84,7 @@ impl Bus for NatsBus {
         let durable = self.durable(source);
         let durable = self.nats.durable(&domain, &stream, &durable, PATIENCE).await;
         let durable = durable.map_err(of_durable)?;
-        let durable =
-            durable.map(|(delivered, acknowledged)| Durable { delivered, acknowledged });
+        let durable = durable.map(|(delivered, acknowledged)| Durable { delivered, acknowledged });
         let (first, last) = (info.first_sequence, info.last_sequence);
         Ok(Look { created: info.created, first, last, durable })
     }
@@ -114,8 +113,10 @@ impl Bus for NatsBus {
         let context = self.nats.jetstream(&names::domain(source));
         let (durable, stream) = (self.durable(source), stream_of(table));
         let messages = async {
-            let consumer: PullConsumer =
-                context.get_consumer_from_stream(durable, stream).await.map_err(|e| e.to_string())?;
+            let consumer: PullConsumer = context
+                .get_consumer_from_stream(durable, stream)
+                .await
+                .map_err(|e| e.to_string())?;
             let reads = consumer
                 .stream()
                 .max_messages_per_batch(ahead)
@@ -204,6 +205,8 @@ impl Reader for NatsReader {
 fn delivery(message: async_nats::jetstream::Message) -> Result<Delivery, BusError> {
     let info = message.info().map_err(|error| BusError::Refused(error.to_string()))?;
     let (sequence, pending) = (info.stream_sequence, info.pending);
+    let published = info.published.unix_timestamp_nanos() / 1_000_000;
+    let published = u64::try_from(published).unwrap_or_default();
     let reply = message.reply.as_ref().map(ToString::to_string).unwrap_or_default();
     let message = message.message;
     let headers = message.headers.unwrap_or_default();
@@ -213,7 +216,7 @@ fn delivery(message: async_nats::jetstream::Message) -> Result<Delivery, BusErro
     });
     let headers = pairs.collect();
     let message = Message { sequence, headers, payload: message.payload };
-    Ok(Delivery { message, passed, reply, pending })
+    Ok(Delivery { message, passed, reply, published, pending })
 }
 
 fn silent() -> BusError {

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::bus::{Bus, BusError, Missing, Outbound};
-use super::figures::Figures;
 use crate::capabilities::TableName;
 use crate::data::{self, ChangeKind, Data, Going, RowNow, Version};
+use crate::figures::Figures;
 use crate::transaction::{Change, Part, Passed, Transaction};
 
 /// Changes that are on their way at the same time.
@@ -77,9 +77,11 @@ impl<B: Bus> Publisher<B> {
     /// Publishes the next changes, and returns once they are acknowledged.
     pub(crate) async fn step(&mut self) -> Result<Published, PublishError> {
         let outgoing = self.data.outgoing(self.published, CHANGES, BYTES).await?;
-        self.figures.outbox(outgoing.left + outgoing.changes.len() as u64);
+        let waiting = outgoing.left + outgoing.changes.len() as u64;
+        let oldest = outgoing.changes.first().map(|going| going.change.version.milliseconds());
+        self.figures.outbox().set_waiting(waiting, oldest);
         if outgoing.lost > 0 {
-            self.figures.outbox_lost(outgoing.lost);
+            self.figures.outbox().count_gap(outgoing.lost);
             tracing::error!(
                 lost = outgoing.lost,
                 "the change log was too short: changes were dropped from it before they were \
@@ -124,7 +126,7 @@ impl<B: Bus> Publisher<B> {
         }
         for (sequence, table, receipt) in receipts {
             match receipt.await {
-                Ok(()) => self.figures.published(&table),
+                Ok(()) => self.figures.outbox().count_published(1),
                 // Those before it are stored; of those after it nobody knows.
                 Err(error) => {
                     failed = Some((sequence, table, error));
@@ -134,7 +136,7 @@ impl<B: Bus> Publisher<B> {
         }
         let Some((sequence, table, error)) = failed else {
             self.published = Some(last);
-            self.figures.outbox(outgoing.left);
+            self.figures.outbox().set_waiting(outgoing.left, None);
             return Ok(Published::Some);
         };
         self.published = Some(self.published.unwrap_or(first).max(sequence - 1));

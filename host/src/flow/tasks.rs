@@ -9,12 +9,12 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::bus::Bus;
-use super::figures::Figures;
 use super::ingest::{How, Ingest, IngestError, Step, Subscription};
 use super::publish::{Published, Publisher};
 use super::subscriptions::Subscriptions;
 use crate::capabilities::TableName;
 use crate::data::Data;
+use crate::figures::Figures;
 use crate::store::Start;
 
 /// The first wait after something did not work. It doubles.
@@ -169,11 +169,10 @@ pub(super) async fn ingest<B: Bus>(
                 continue;
             }
             let (source, table) = of.clone();
-            let figures = figures.of(&source, &table);
+            let figures = figures.subscription(&source, &table);
             let subscription =
                 Subscription { source, table, start: start.clone(), tables: tables.clone() };
-            let ingest =
-                Ingest::new(data.clone(), bus.clone(), how.clone(), subscription, figures);
+            let ingest = Ingest::new(data.clone(), bus.clone(), how.clone(), subscription, figures);
             let task = tasks.spawn(apply(ingest));
             running.insert(of, Running { start, tables, task });
         }

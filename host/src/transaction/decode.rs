@@ -110,8 +110,10 @@ fn microseconds(value: &Value) -> Option<u64> {
     if !(0.0..=LATEST).contains(&milliseconds) {
         return None;
     }
+    // Apart, since the product of both would be rounded twice.
+    let (whole, fraction) = (milliseconds.trunc(), milliseconds.fract());
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
-    Some((milliseconds * 1000.0).round() as u64)
+    Some(whole as u64 * 1000 + (fraction * 1000.0).round() as u64)
 }
 
 /// Of a part whose `schema` or `table` is not said, it is that of the first.

@@ -59,6 +59,17 @@ pub enum TransactionError {
     },
 }
 
+impl TransactionError {
+    /// Whether the bytes may well be a transaction, and one that costs too much.
+    pub fn is_limit(&self) -> bool {
+        match self {
+            Self::Message(error) => error.is_limit(),
+            Self::TooManyParts { .. } | Self::TooManyRows { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 /// What a part needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

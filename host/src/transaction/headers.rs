@@ -3,8 +3,7 @@
 use async_nats::HeaderMap;
 use async_nats::header::HeaderValue;
 
-use crate::capabilities::TableName;
-use crate::data::{MAX_NAME, Version};
+use crate::data::MAX_NAME;
 
 const ORIGIN: &str = "origin";
 const TRANSACTED: &str = "transacted_nodes";
@@ -49,13 +48,4 @@ impl Passed {
     pub fn includes(&self, node: &str) -> bool {
         self.origin == node || self.transacted.iter().any(|other| other == node)
     }
-}
-
-/// The `Nats-Msg-Id` of our own change of a table: the same at each attempt, and that of no other
-/// message of the table. `piece` counts the messages of one change from 0.
-///
-/// What is published onward keeps the id it came with: versions of other nodes, whose clocks may
-/// count milliseconds, do not name one message.
-pub fn message_id(table: &TableName, version: &Version, piece: usize) -> String {
-    format!("{}-{version}-{piece}", harper_wire::names::stream(&table.database, &table.table))
 }

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `decode.rs` | the bytes of a message to a transaction, within [`Limits`] |
 //! | `encode.rs` | a transaction to the bytes of a message |
-//! | `headers.rs` | who has already applied it, and the id that two attempts to publish it share |
+//! | `headers.rs` | who has already applied it |
 //! | `error.rs` | why bytes are no transaction |
 //!
 //! The bytes are MessagePack as msgpackr has it (`harper_wire`), one map a part:
@@ -35,7 +35,7 @@ use crate::capabilities::TableName;
 use crate::data::{Key, Row, Version};
 
 pub use error::{Field, TransactionError};
-pub use headers::{Passed, message_id};
+pub use headers::Passed;
 
 /// The key below which a part has the next one.
 const NEXT: &str = "next";

@@ -1,12 +1,15 @@
 //! Rows that flow between whole nodes on real servers, whatever happens to these.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "a test fails by panicking")]
 
 mod cut;
 mod frozen;
 mod full;
+mod javascript;
 mod killed;
 mod rows;
+mod streams;
+mod subscriptions;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,7 +19,23 @@ use harper_host::data::{Data, Key, Row, Write};
 use harper_host::flow::FlowConfig;
 use harper_tests::nats::eventually;
 use harper_tests::nodes::{ClusterNode, Nodes, Wanted};
+use harper_tests::shared::{agreed, change};
 use serde_json::{Value, json};
+
+/// Nodes that rows flow between.
+fn flowing() -> Wanted {
+    Wanted { flow: Some(FlowConfig::default()), ..Wanted::default() }
+}
+
+/// Two nodes: what is written into `dev.dog` on the first goes to the second.
+async fn from_first_to_second() -> Nodes {
+    let cluster = Nodes::with(2, flowing()).await.unwrap();
+    let [first, second] = &cluster.nodes[..] else { panic!("two nodes") };
+    first.make_table("dev.dog", &["id", "n"]).await.unwrap();
+    first.send(change("add_node", "node-2", &[("dev.dog", ">")])).await.unwrap();
+    agreed(&[first, second]).await.unwrap();
+    cluster
+}
 
 /// Nodes whose rows flow as usual.
 async fn nodes(n: usize) -> Nodes {

@@ -263,6 +263,7 @@ impl Reader for SimulatedReader {
                     message: Message { sequence, headers: Vec::new(), payload },
                     passed: message.passed.clone(),
                     reply: format!("{made}.{sequence}"),
+                    published: 0,
                     pending: messages.range(sequence + 1..).count() as u64,
                 })
             };

@@ -10,8 +10,8 @@ mod single;
 mod world;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use bus::Fault;
@@ -119,12 +119,8 @@ fn act(random: &mut Random, changes_subscriptions: bool, loses: bool) -> Act {
             Act::Jump { node, seconds }
         }
         92..94 => Act::Tick { milliseconds: random.below(20_000) },
-        94..96 if changes_subscriptions => {
-            Act::Subscribe { node, source: random.index(), table }
-        }
-        96..98 if changes_subscriptions => {
-            Act::Unsubscribe { node, source: random.index(), table }
-        }
+        94..96 if changes_subscriptions => Act::Subscribe { node, source: random.index(), table },
+        96..98 if changes_subscriptions => Act::Unsubscribe { node, source: random.index(), table },
         98 if loses => Act::MakeAnew { node, table },
         99 if loses => Act::Purge { node, table, keep: random.below(3) },
         _ => Act::Publish { node, fault: Fault::None },

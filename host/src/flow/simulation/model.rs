@@ -92,7 +92,9 @@ impl Model {
                 && here.is_none_or(|(version, _)| version < due)
             {
                 let has = here.map(|(version, _)| version.to_string());
-                return Err(format!("n{node} has {has:?} of t{table} {key}, and should have {due}"));
+                return Err(format!(
+                    "n{node} has {has:?} of t{table} {key}, and should have {due}"
+                ));
             }
         }
         for (key, (version, row)) in rows {

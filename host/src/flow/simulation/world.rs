@@ -11,7 +11,7 @@ use super::bus::{Fault, Network, SimulatedBus};
 use super::model::Model;
 use crate::capabilities::TableName;
 use crate::data::{Data, DataConfig, Key, Row, WallClock, Write};
-use crate::flow::figures::Figures;
+use crate::figures::Figures;
 use crate::flow::ingest::{How, Ingest, Step, Subscription};
 use crate::flow::publish::{Published, Publisher};
 use crate::store::{Start, Store};
@@ -326,7 +326,7 @@ impl World {
         };
         let how = How { node: node.name.clone(), most: most.max(1), republish: self.republish };
         let bus = self.network.bus(&node.name);
-        let figures = node.figures.of(&source_name, &self.tables[table]);
+        let figures = node.figures.subscription(&source_name, &self.tables[table]);
         let ingest = node
             .ingests
             .entry(at)
