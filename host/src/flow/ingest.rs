@@ -172,7 +172,16 @@ impl<B: Bus> Ingest<B> {
         let stored = self.data.applied(source, &self.stream).await?;
         let known = stored.as_ref().filter(|stored| stored.subscription == subscription);
         let sequence = match (known, start) {
-            (Some(known), _) if known.created == look.created => known.sequence,
+            (Some(known), _) if known.created == look.created => {
+                if look.last < known.sequence {
+                    tracing::warn!(
+                        node = source,
+                        table = %table,
+                        "the stream has lost its end: what it has been given since is new"
+                    );
+                }
+                known.sequence.min(look.last)
+            }
             // The stream is another one by now: all of it is new.
             (Some(_), _) => {
                 tracing::warn!(

@@ -97,6 +97,16 @@ impl From<&config::Clustering> for FlowConfig {
     }
 }
 
+impl FlowConfig {
+    /// Fails where messages outlive the tombstones that keep deleted rows deleted.
+    fn check(&self, life: Duration) -> Result<(), FlowError> {
+        match self.max_age {
+            Some(max_age) if max_age >= life => Err(FlowError::TombstoneLife { life, max_age }),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Rows flow until this is stopped, or dropped.
 #[derive(Debug)]
 pub struct Flow {
@@ -119,15 +129,12 @@ impl Flow {
         figures: Arc<Figures>,
         config: FlowConfig,
     ) -> Result<Self, FlowError> {
-        let life = data.tombstone_life();
-        if let Some(max_age) = config.max_age.filter(|age| *age >= life) {
-            return Err(FlowError::TombstoneLife { life, max_age });
-        }
+        config.check(data.tombstone_life())?;
         let node = nats.node_name().to_owned();
         let bus = Arc::new(NatsBus::new(nats, replicator));
         let (stop, stopped) = watch::channel(false);
         let publisher = Publisher::new(data.clone(), bus.clone(), node.clone(), figures.clone());
-        let publish = tokio::spawn(tasks::publish(data.clone(), publisher, stopped));
+        let publish = tokio::spawn(tasks::publish(data.clone(), publisher, figures.clone(), stopped));
         let how =
             How { node: node.clone(), most: config.most_messages, republish: config.republish };
         let subscriptions = Subscriptions::new(store, node);
@@ -149,5 +156,41 @@ impl Drop for Flow {
     fn drop(&mut self) {
         self.ingest.abort();
         self.publish.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::Settings;
+
+    // covers: flow.tombstones
+    #[test]
+    fn messages_must_not_outlive_tombstones() {
+        let day = Duration::from_secs(24 * 60 * 60);
+        let of = |max_age| FlowConfig { max_age, ..FlowConfig::default() };
+        for (max_age, is_fine) in [(None, true), (Some(day), true), (Some(2 * day), false)] {
+            assert_eq!(of(max_age).check(2 * day).is_ok(), is_fine, "{max_age:?}");
+        }
+    }
+
+    // covers: flow.configured
+    #[test]
+    fn it_is_as_the_file_says() {
+        let of = |clustering: serde_json::Value| {
+            let document = json!({ "clustering": clustering });
+            FlowConfig::from(&Settings::read(&document).unwrap().clustering)
+        };
+        assert_eq!(of(json!({})), FlowConfig::default());
+        let streams = json!({ "maxConsumeMsgs": 7, "maxAge": 60 });
+        let clustering =
+            json!({ "republishMessages": true, "leafServer": { "streams": streams } });
+        let max_age = Some(Duration::from_secs(60));
+        assert_eq!(of(clustering), FlowConfig { most_messages: 7, republish: true, max_age });
+        let streams = json!({ "maxConsumeMsgs": null });
+        let unlimited = of(json!({ "leafServer": { "streams": streams } }));
+        assert_eq!(unlimited.most_messages, MOST);
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::bus::Bus;
 use super::ingest::{How, Ingest, IngestError, Step, Subscription};
-use super::publish::{Published, Publisher};
+use super::publish::{PublishError, Published, Publisher};
 use super::subscriptions::Subscriptions;
 use crate::capabilities::TableName;
 use crate::data::Data;
@@ -66,6 +66,7 @@ impl Trouble {
 pub(super) async fn publish<B: Bus>(
     data: Data,
     mut publisher: Publisher<B>,
+    figures: Arc<Figures>,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut changes = data.last_change();
@@ -98,7 +99,10 @@ pub(super) async fn publish<B: Bus>(
                     () = sleep(end) => continue,
                 }
             }
+            // It is a matter of moments.
+            Err(PublishError::TooEarly) => SOON,
             Err(error) => {
+                figures.outbox().count_failure();
                 trouble.is(error.to_string(), |text| {
                     tracing::warn!("changes wait in the log: {text}");
                 });

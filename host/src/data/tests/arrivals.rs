@@ -48,7 +48,7 @@ async fn place_of(node: &Node) -> Option<u64> {
     node.data.applied(THEIRS, "s").await.unwrap().map(|applied| applied.sequence)
 }
 
-// covers: flow.place
+// covers: layer.arrivals
 #[tokio::test]
 async fn rows_and_the_place_up_to_which_they_came_are_written_together() {
     let node = Node::with_dogs().await;
@@ -69,7 +69,7 @@ async fn rows_and_the_place_up_to_which_they_came_are_written_together() {
     assert_eq!(node.data.applied("node3", "s").await, Ok(None));
 }
 
-// covers: flow.partial
+// covers: layer.arrivals.partial
 #[tokio::test]
 async fn a_part_of_a_row_is_merged_when_it_is_newer_and_dropped_otherwise() {
     let node = Node::with_dogs().await;
@@ -89,7 +89,7 @@ async fn a_part_of_a_row_is_merged_when_it_is_newer_and_dropped_otherwise() {
     assert_eq!(bare(node.get(json!(2)).await), json!({ "id": 2, "b": 3, "c": 4 }));
 }
 
-// covers: flow.tie
+// covers: layer.arrivals.tie
 #[tokio::test]
 async fn of_the_same_version_the_later_one_wins_only_on_the_stream_of_who_made_it() {
     let rows = |name: &str| written(json!([{ "id": 1, "name": name }]), false);
@@ -122,7 +122,7 @@ async fn of_the_same_version_the_later_one_wins_only_on_the_stream_of_who_made_i
     }
 }
 
-// covers: flow.dead
+// covers: layer.dead-letters
 #[tokio::test]
 async fn what_cannot_be_applied_is_laid_aside_as_it_came_and_the_rest_is_applied() {
     let node = Node::with_dogs().await;
@@ -168,7 +168,7 @@ async fn what_cannot_be_applied_is_laid_aside_as_it_came_and_the_rest_is_applied
     assert!(node.data.check_attributes(&dog(), &["age".into()]).is_ok());
 }
 
-// covers: flow.dead.bounded
+// covers: layer.dead-letters.bounded
 #[tokio::test]
 async fn dead_letters_are_bounded_in_number_and_in_bytes() {
     for (limits, left) in [
@@ -189,7 +189,7 @@ async fn dead_letters_are_bounded_in_number_and_in_bytes() {
     }
 }
 
-// covers: flow.told
+// covers: layer.arrivals.told
 #[tokio::test]
 async fn what_came_is_told_onward_only_where_it_should_be() {
     for is_told in [false, true] {
@@ -216,7 +216,7 @@ async fn what_came_is_told_onward_only_where_it_should_be() {
     }
 }
 
-// covers: flow.as-now
+// covers: layer.outgoing
 #[tokio::test]
 async fn a_change_goes_out_with_its_rows_as_they_are_now() {
     let node = Node::with_dogs().await;
@@ -264,7 +264,7 @@ async fn a_change_goes_out_with_its_rows_as_they_are_now() {
     assert!(rest.changes.iter().all(|going| going.rows.is_empty()));
 }
 
-// covers: flow.outbox.lost
+// covers: layer.outgoing.lost
 #[tokio::test]
 async fn changes_that_the_log_could_not_keep_are_counted() {
     let node = Node::with(DataLimits { log_keys: 5, ..DataLimits::default() }).await;

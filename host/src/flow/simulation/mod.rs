@@ -181,7 +181,7 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-// covers: flow.newest flow.once flow.order flow.subscriptions flow.republish
+// covers: flow.simulated
 #[test]
 fn whatever_happens_all_nodes_have_what_they_should_in_the_end() {
     let (first, seeds) = match number("HARPER_FLOW_SEED") {

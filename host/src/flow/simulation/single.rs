@@ -312,7 +312,7 @@ async fn a_transaction_that_is_too_large_for_a_message_goes_out_in_several() {
     assert_eq!(pair.count().await, 0);
 }
 
-// covers: flow.restored
+// covers: flow.restored-store
 #[tokio::test]
 async fn a_store_of_before_is_brought_up_to_date() {
     let mut pair = Pair::new(100).await;
