@@ -24,7 +24,7 @@ fn a_chain_is_one_message() {
     assert_eq!(decode(&bytes, &Limits::default()).unwrap(), whole);
     assert_eq!(bytes, encode(&whole));
     assert_eq!(chain(&bytes).unwrap(), links);
-    assert_eq!(encode_chain(&[], "next"), []);
+    assert!(encode_chain(&[], "next").is_empty());
     // What follows no map is in no chain.
     assert_eq!(encode_chain(&[1_i64.into(), whole.clone()], "next"), [1]);
 }
