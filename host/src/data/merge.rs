@@ -58,7 +58,7 @@ pub(super) fn merge(
     let mut stored = t.redb.open_table(by_key(&stored))?;
     let mut tombstones = t.redb.open_table(by_key(&tombstones))?;
     let are_tombstones = tombstones.first()?.is_some();
-    let mut places = HashMap::new();
+    let mut places: HashMap<Vec<u8>, usize> = HashMap::new();
     let mut ready: Vec<Ready> = Vec::with_capacity(rows.len());
     for (index, Foreign { key, version, row, is_partial, wins_tie }) in rows.into_iter().enumerate()
     {

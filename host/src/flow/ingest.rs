@@ -166,7 +166,7 @@ impl<B: Bus> Ingest<B> {
 
     /// Puts the durable consumer where the store is, and reads.
     async fn open(&mut self) -> Result<Open<B::Reader>, IngestError> {
-        let Subscription { source, table, start, .. } = &self.of;
+        let Subscription { source, table, start, .. } = &self.of.clone();
         let look = self.bus.look(source, table).await?;
         let subscription = serde_json::to_string(start).unwrap_or_default();
         let stored = self.data.applied(source, &self.stream).await?;
@@ -225,7 +225,7 @@ impl<B: Bus> Ingest<B> {
 
     /// So many messages are gone before they were read: that is said, and written down.
     async fn pass_gap(
-        &self,
+        &mut self,
         stored: &mut Option<Applied>,
         mut applied: Applied,
         lost: u64,
@@ -244,7 +244,7 @@ impl<B: Bus> Ingest<B> {
     }
 
     async fn store(
-        &self,
+        &mut self,
         before: Option<Applied>,
         applied: &Applied,
         changes: Vec<data::Arrival>,

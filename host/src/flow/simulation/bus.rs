@@ -233,7 +233,7 @@ impl Reader for SimulatedReader {
     async fn next(&mut self, most: usize) -> Result<Vec<Delivery>, BusError> {
         let made = self.made;
         self.with(|messages, consumer, fault| {
-            let mut give = |sequences: &mut dyn Iterator<Item = u64>| -> Vec<_> {
+            let give = |sequences: &mut dyn Iterator<Item = u64>| -> Vec<_> {
                 sequences.take(most).collect()
             };
             if let Fault::Elsewhere(number) = fault {
