@@ -1,6 +1,6 @@
 //! The change log with the rows that it is about, for whoever tells other nodes.
 
-use redb::{ReadTransaction, ReadableTable, TableError};
+use redb::{ReadTransaction, TableError};
 
 use super::Row;
 use super::catalog::Catalog;

@@ -340,7 +340,8 @@ impl World {
             let mut state = self.network.state();
             state.cuts.clear();
             state.down.clear();
-            state.fault = Fault::None;
+            // What is not acknowledged comes again after a while.
+            state.fault = Fault::Again;
         }
         for node in &self.nodes {
             node.offset.store(0, Relaxed);
