@@ -11,6 +11,8 @@
 //! | `many_routes.rs` | the operations on 10,000 routes, against the same on 1,000 |
 //! | `cluster_network.rs` | `cluster_network` of three nodes, against the last server's answer to a bare client |
 //! | `many_nodes.rs` | `configure_cluster` of 50 nodes against one `add_node`, and all operations beside 1,000 nodes |
+//! | `replication.rs` | rows from node to node, against what the servers do by themselves |
+//! | `catch_up.rs` | the memory of a node that has a million rows to catch up with |
 //! | `start.rs` | the time from the start of the program to its first reply |
 //! | `memory.rs` | the memory of a node, ready and after requests |
 //! | `size.rs` | bytes of the component and of the program |
@@ -21,6 +23,7 @@
 //! | `table.rs` | the table, and which floors were missed |
 
 mod bare;
+mod catch_up;
 mod client;
 mod cluster_network;
 mod dispatch;
@@ -32,6 +35,7 @@ mod many_routes;
 mod memory;
 mod native;
 mod node;
+mod replication;
 mod rows;
 mod samples;
 mod size;
@@ -45,7 +49,7 @@ use table::{Row, Table};
 
 type Measurement = fn(&mut Vec<Row>) -> Result<()>;
 
-const MEASUREMENTS: [(&str, Measurement); 10] = [
+const MEASUREMENTS: [(&str, Measurement); 12] = [
     ("dispatch", dispatch::measure),
     ("http_read", http_read::measure),
     ("durable_writes", durable_writes::measure),
@@ -53,6 +57,8 @@ const MEASUREMENTS: [(&str, Measurement); 10] = [
     ("many_routes", many_routes::measure),
     ("cluster_network", cluster_network::measure),
     ("many_nodes", many_nodes::measure),
+    ("replication", replication::measure),
+    ("catch_up", catch_up::measure),
     ("start", start::measure),
     ("memory", memory::measure),
     ("size", size::measure),

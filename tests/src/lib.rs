@@ -10,6 +10,7 @@ pub mod nats;
 pub mod nodes;
 pub mod others;
 pub mod peer;
+pub mod rows;
 pub mod shared;
 pub mod tables;
 

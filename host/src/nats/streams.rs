@@ -39,6 +39,17 @@ pub(crate) enum Deliver {
 }
 
 #[derive(Deserialize)]
+struct ConsumerInfo {
+    delivered: Place,
+    ack_floor: Place,
+}
+
+#[derive(Deserialize)]
+struct Place {
+    stream_seq: u64,
+}
+
+#[derive(Deserialize)]
 struct Page {
     #[serde(default)]
     total: usize,
@@ -132,6 +143,23 @@ impl Nats {
     ) -> Result<bool, Error> {
         let subject = format!("$JS.{domain}.API.CONSUMER.INFO.{stream}.{durable}");
         self.is_found(&subject, patience).await
+    }
+
+    /// Up to which sequence of the stream a durable consumer has given messages, and up to which all
+    /// are acknowledged; none if there is no such consumer, or no such stream.
+    pub(crate) async fn durable(
+        &self,
+        domain: &str,
+        stream: &str,
+        durable: &str,
+        patience: Duration,
+    ) -> Result<Option<(u64, u64)>, Error> {
+        let subject = format!("$JS.{domain}.API.CONSUMER.INFO.{stream}.{durable}");
+        match self.ask_api::<ConsumerInfo>(&subject, Vec::new(), patience).await {
+            Ok(info) => Ok(Some((info.delivered.stream_seq, info.ack_floor.stream_seq))),
+            Err(Error::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Makes a durable consumer that is pulled from, with explicit acknowledgement.

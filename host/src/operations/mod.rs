@@ -7,6 +7,7 @@ mod data;
 mod drop_user;
 mod get_configuration;
 mod list_users;
+mod replication_status;
 mod request;
 mod set_configuration;
 mod user_info;
@@ -19,6 +20,7 @@ use crate::capabilities::Config;
 use crate::config::ConfigFile;
 use crate::data::Data;
 use crate::dispatch::{Caller, Error, ErrorKind, Native, Reply};
+use crate::figures::Figures;
 use crate::runtime::Operation;
 use crate::store;
 use crate::users::{self, Users};
@@ -33,6 +35,7 @@ pub fn descriptions() -> Vec<Operation> {
         user_info::operation(),
         get_configuration::operation(),
         set_configuration::operation(),
+        replication_status::operation(),
     ];
     all.extend(data::descriptions());
     all
@@ -78,6 +81,14 @@ pub(crate) fn of_configuration(
             }),
         ),
     ]
+}
+
+/// Those that show how tables flow between nodes; without figures they say that none do.
+pub(crate) fn of_replication(figures: Option<Arc<Figures>>) -> (Operation, Arc<Native>) {
+    (
+        replication_status::operation(),
+        with(&figures, |figures, _, _| replication_status::perform(figures)),
+    )
 }
 
 /// A native operation on `what`.
