@@ -111,6 +111,7 @@ async fn start(cluster: &Nodes, other: &ClusterNode, folder: &std::path::Path) -
         .arg(folder)
         .args(["node-2", &other.servers.route().port.to_string()])
         .args([&tls.certificate, &tls.private_key, &tls.certificate_authority])
+        .arg("flow")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use futures_util::TryStreamExt;
 use harper_host::TableName;
 use harper_host::data::{Data, Search};
@@ -69,8 +69,11 @@ impl ClusterNode {
     pub async fn comes_to_have(&self, ids: impl IntoIterator<Item = u64>) -> Result<()> {
         let ids: BTreeSet<_> = ids.into_iter().collect();
         let is_so = async || self.ids().await.is_ok_and(|found| found == ids);
-        let came = eventually("the rows are there", is_so).await;
-        came.with_context(|| format!("{} has not come to have {ids:?}", self.name()))
+        if eventually("the rows are there", is_so).await.is_ok() {
+            return Ok(());
+        }
+        let (name, found) = (self.name(), self.ids().await?);
+        bail!("{name} has not come to have the rows {ids:?}: it has {found:?}")
     }
 
     /// What the node's figures say of `dev.dog` of another node.
@@ -84,14 +87,13 @@ impl ClusterNode {
         Ok(all.iter().find(is_it).context("no such subscription")?.clone())
     }
 
-    /// Waits until all that was written is published.
+    /// Waits until all that was written is published: then the change log is empty.
     ///
     /// # Errors
     /// It is not in time.
     pub async fn is_published(&self) -> Result<()> {
         eventually("all is published", async || {
-            let status = self.send(json!({ "operation": "replication_status" })).await;
-            status.is_ok_and(|status| status["outbox"]["waiting"] == 0)
+            self.data.changes(0, 1).await.is_ok_and(|log| log.changes.is_empty())
         })
         .await
     }

@@ -134,7 +134,8 @@ impl Flow {
         let bus = Arc::new(NatsBus::new(nats, replicator));
         let (stop, stopped) = watch::channel(false);
         let publisher = Publisher::new(data.clone(), bus.clone(), node.clone(), figures.clone());
-        let publish = tokio::spawn(tasks::publish(data.clone(), publisher, figures.clone(), stopped));
+        let publish =
+            tokio::spawn(tasks::publish(data.clone(), publisher, figures.clone(), stopped));
         let how =
             How { node: node.clone(), most: config.most_messages, republish: config.republish };
         let subscriptions = Subscriptions::new(store, node);
@@ -185,8 +186,7 @@ mod tests {
         };
         assert_eq!(of(json!({})), FlowConfig::default());
         let streams = json!({ "maxConsumeMsgs": 7, "maxAge": 60 });
-        let clustering =
-            json!({ "republishMessages": true, "leafServer": { "streams": streams } });
+        let clustering = json!({ "republishMessages": true, "leafServer": { "streams": streams } });
         let max_age = Some(Duration::from_secs(60));
         assert_eq!(of(clustering), FlowConfig { most_messages: 7, republish: true, max_age });
         let streams = json!({ "maxConsumeMsgs": null });

@@ -20,8 +20,9 @@ use crate::transaction::{Change, Part, Passed, Transaction};
 const CHANGES: usize = 1000;
 /// Bytes of their rows: one change more may have more.
 const BYTES: usize = 8 << 20;
-/// Bytes of the largest message. nats-server 2.9 stores one of up to 64 MiB, and takes what is larger
-/// than 32 MiB for damaged when it is to be read.
+/// Bytes of the largest message; a larger change goes out in several. NATS takes 64 MiB, but the
+/// file store of nats-server 2.9 loses what it has acknowledged, if that takes more than 32 MiB with
+/// its headers.
 const LARGEST: usize = 30 << 20;
 /// Changes that were published and are still in the log.
 const TRIM: u64 = 1000;

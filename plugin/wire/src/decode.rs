@@ -37,29 +37,20 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Value, DecodeError> {
     Ok(value)
 }
 
-/// The maps of a chain: each but the last has the next one as its last entry, below the key
-/// `link`. They come without these entries, however many: the chain does not count as nesting.
-/// Other bytes are a chain of one value; a chain that ends with `null` or `undefined` is without.
+/// The maps of a chain: each but the last has the next one below the key `link`. They come without
+/// these entries. Where the entry is a map's last one, the chain does not count as nesting: it may
+/// have any number of such maps. Other bytes are a chain of one value; a chain that ends with `null`
+/// or `undefined` is without.
 ///
 /// # Errors
 ///
 /// As of [`decode`].
 pub fn decode_chain(bytes: &[u8], limits: &Limits, link: &str) -> Result<Vec<Value>, DecodeError> {
     let mut decoder = Decoder::new(bytes, limits)?;
-    let mut chain = Vec::new();
-    loop {
-        decoder.link = Some(link);
-        decoder.is_linked = false;
-        let value = decoder.value(limits.depth.min(DEEPEST))?;
-        let is_end = matches!(value, Value::Null | Value::Undefined);
-        if chain.is_empty() || !is_end {
-            decoder.charge(2 * size_of::<Value>())?;
-            chain.push(value);
-        }
-        if !decoder.is_linked {
-            break;
-        }
-    }
+    decoder.link = Some(link);
+    let first = decoder.value(limits.depth.min(DEEPEST))?;
+    let mut chain = vec![first];
+    decoder.follow(link, limits.depth.min(DEEPEST), &mut chain)?;
     decoder.end()?;
     Ok(chain)
 }
@@ -77,6 +68,8 @@ struct Decoder<'a> {
     link: Option<&'a str>,
     /// Whether the last entry was such a one: its value comes next.
     is_linked: bool,
+    /// What an entry before the last one has linked.
+    linked: Vec<Value>,
 }
 
 /// `depth` is how many levels may still follow. `start` is where the value begins, for errors.
@@ -86,7 +79,53 @@ impl<'a> Decoder<'a> {
             return Err(DecodeError::TooLong { limit: limits.length });
         }
         let (slots, link) = (Slots::none(), None);
-        Ok(Self { bytes, at: 0, limits, items: 0, memory: 0, slots, link, is_linked: false })
+        Ok(Self {
+            bytes,
+            at: 0,
+            limits,
+            items: 0,
+            memory: 0,
+            slots,
+            link,
+            is_linked: false,
+            linked: Vec::new(),
+        })
+    }
+
+    /// Adds to the chain what the last of it has linked, and what that has, and so on.
+    fn follow(
+        &mut self,
+        link: &'a str,
+        depth: usize,
+        chain: &mut Vec<Value>,
+    ) -> Result<(), DecodeError> {
+        loop {
+            let linked = std::mem::take(&mut self.linked);
+            if !linked.is_empty() {
+                chain.extend(linked);
+                return Ok(());
+            }
+            if !std::mem::take(&mut self.is_linked) {
+                return Ok(());
+            }
+            self.link = Some(link);
+            let value = self.value(depth)?;
+            self.link = None;
+            if matches!(value, Value::Null | Value::Undefined) {
+                return Ok(());
+            }
+            self.charge(2 * size_of::<Value>())?;
+            chain.push(value);
+        }
+    }
+
+    /// What follows a key that links, with entries after it.
+    fn links(&mut self, link: &'a str, depth: usize) -> Result<(), DecodeError> {
+        let mut chain = Vec::new();
+        self.is_linked = true;
+        self.follow(link, depth, &mut chain)?;
+        self.linked = chain;
+        Ok(())
     }
 
     /// Fails unless all bytes are read.
@@ -189,17 +228,23 @@ impl<'a> Decoder<'a> {
         self.must_hold(length.saturating_mul(2), start)?;
         let link = self.link.take();
         let mut entries: Vec<(Key, Value)> = Vec::new();
+        let mut has_link = false;
         for left in (0..length).rev() {
             let key = self.key()?;
-            if left == 0 && link == Some(&*key) {
-                self.is_linked = true;
-                break;
+            if let Some(link) = link.filter(|link| **link == *key) {
+                if std::mem::replace(&mut has_link, true) {
+                    return Err(DecodeError::DuplicateKey { at: start });
+                }
+                match left {
+                    0 => self.is_linked = true,
+                    _ => self.links(link, depth)?,
+                }
+                continue;
             }
             self.grow(&mut entries, length)?;
             entries.push((key, self.value(depth)?));
         }
-        let is_link_twice = self.is_linked && entries.iter().any(|(key, _)| link == Some(&**key));
-        if is_link_twice || has_twice(entries.iter().map(|(key, _)| key)) {
+        if has_twice(entries.iter().map(|(key, _)| key)) {
             return Err(DecodeError::DuplicateKey { at: start });
         }
         Ok(Value::Map(entries))
@@ -213,9 +258,12 @@ impl<'a> Decoder<'a> {
         let link = self.link.take();
         let mut entries = Vec::new();
         for (index, key) in shape.keys.iter().enumerate() {
-            if index + 1 == length && link == Some(&**key) {
-                self.is_linked = true;
-                break;
+            if let Some(link) = link.filter(|link| **link == **key) {
+                match length - index {
+                    1 => self.is_linked = true,
+                    _ => self.links(link, depth)?,
+                }
+                continue;
             }
             self.grow(&mut entries, length)?;
             entries.push((Key::clone(key), self.value(depth)?));

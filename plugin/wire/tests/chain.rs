@@ -24,16 +24,15 @@ fn a_chain_is_one_message() {
     assert_eq!(decode(&bytes, &Limits::default()).unwrap(), whole);
     assert_eq!(bytes, encode(&whole));
     assert_eq!(chain(&bytes).unwrap(), links);
-    assert_eq!(encode_chain(&[], "next"), []);
+    assert!(encode_chain(&[], "next").is_empty());
     // What follows no map is in no chain.
     assert_eq!(encode_chain(&[1_i64.into(), whole.clone()], "next"), [1]);
 }
 
 #[test]
-fn only_the_last_entry_of_a_link_goes_on() {
+fn only_an_entry_of_a_link_goes_on() {
     let inner = map(&[("next", map(&[("a", Value::Null)]))]);
     for one in [
-        map(&[("next", inner.clone()), ("a", 1_i64.into())]),
         map(&[("a", inner.clone())]),
         map(&[("a", 1_i64.into()), ("b", Value::Array(vec![inner.clone()]))]),
         Value::Array(vec![inner.clone()]),
@@ -42,10 +41,23 @@ fn only_the_last_entry_of_a_link_goes_on() {
     ] {
         assert_eq!(chain(&encode(&one)).unwrap(), [one]);
     }
+    // Before other entries, which may be of any kind.
+    for next in [inner.clone(), Value::Null] {
+        let last = map(&[("b", inner.clone())]);
+        let first = map(&[("next", next.clone()), ("a", 1_i64.into()), ("last", last.clone())]);
+        let mut expected = vec![map(&[("a", 1_i64.into()), ("last", last)])];
+        if next != Value::Null {
+            expected.extend([map(&[]), map(&[("a", Value::Null)])]);
+        }
+        assert_eq!(chain(&encode(&first)).unwrap(), expected);
+    }
     // `{a: 1, next: {a: 2, next: undefined}}` as records of one shape.
     let records = unhex("d47240 92a161a46e657874 01 40 02 d40000".replace(' ', "").as_str());
     let of = |n: i64| map(&[("a", n.into())]);
     assert_eq!(chain(&records).unwrap(), [of(1), of(2)]);
+    // `{next: {next: 5, a: 2}, a: 1}`, whose second link is no map.
+    let records = unhex("d47240 92a46e657874a161 40 05 02 01".replace(' ', "").as_str());
+    assert_eq!(chain(&records).unwrap(), [of(1), of(2), 5_i64.into()]);
     let twice = [&[0x82][..], &[0xa4], b"next", &[0x01, 0xa4], b"next", &[0x80]].concat();
     assert_eq!(chain(&twice), Err(DecodeError::DuplicateKey { at: 0 }));
     assert_eq!(chain(&[0x81, 0xa4, b'n', b'e', b'x', b't']), Err(DecodeError::Truncated { at: 6 }));
@@ -65,6 +77,12 @@ fn a_chain_is_no_nesting_and_within_the_limits() {
     let limits = Limits { memory: 4 << 20, ..Limits::default() };
     let refused = decode_chain(&bytes, &limits, "next");
     assert_eq!(refused, Err(DecodeError::TooMuchMemory { limit: 4 << 20 }));
+    // Where the entry is not the last one, it is nesting.
+    let nested = |depth: usize| {
+        (0..depth).fold(map(&[]), |value, _| map(&[("next", value), ("n", 1_i64.into())]))
+    };
+    assert_eq!(chain(&encode(&nested(50))).unwrap().len(), 51);
+    assert_eq!(chain(&encode(&nested(70))), Err(DecodeError::TooDeep { limit: 64 }));
     let deep = (0..10).fold(Value::Null, |value, _| Value::Array(vec![value]));
     let bytes = encode_chain(&[map(&[]), map(&[("a", deep)])], "next");
     for (depth, is_ok) in [(11, true), (10, false)] {

@@ -191,6 +191,10 @@ async fn what_we_publish_a_harper_node_reads() {
         let entry = entries.iter().find(|entry| entry[0] == key);
         entry.unwrap_or_else(|| panic!("{key} in {transaction}"))[1].clone()
     };
+    // The table was made first, since our node did not have it.
+    let defined = harper.next_transaction().await.unwrap().said;
+    assert_eq!(said(&defined, "operation"), "define_schema");
+    assert_eq!(said(&defined, "hash_attribute"), "id");
     let inserted = harper.next_transaction().await.unwrap();
     assert_eq!(inserted.headers["origin"], json!(["node-1"]));
     assert_eq!(inserted.headers["transacted_nodes"], json!(["node-1"]));

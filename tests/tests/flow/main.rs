@@ -1,6 +1,11 @@
 //! Rows that flow between whole nodes on real servers, whatever happens to these.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "a test fails by panicking"
+)]
 
 mod cut;
 mod frozen;

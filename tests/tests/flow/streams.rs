@@ -203,6 +203,7 @@ async fn a_transaction_that_is_too_large_is_refused_and_the_largest_goes_through
     assert_eq!(refused.kind, harper_host::ErrorKind::TooLarge, "{refused}");
     assert_eq!(first.ids().await.unwrap(), BTreeSet::new());
     insert(100..160).await.unwrap();
+    // In several messages: one of 60 MB the file store of nats-server 2.9 would lose.
     second.comes_to_have(100..160).await.unwrap();
     let figures = second.figures_of("node-1").await.unwrap();
     assert_eq!(figures["dead_lettered"], 0, "{figures}");
