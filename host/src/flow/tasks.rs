@@ -102,7 +102,6 @@ pub(super) async fn publish<B: Bus>(
             // It is a matter of moments.
             Err(PublishError::TooEarly) => SOON,
             Err(error) => {
-                eprintln!("DEBUG publish {error:?}");
                 figures.outbox().count_failure();
                 trouble.is(error.to_string(), |text| {
                     tracing::warn!("changes wait in the log: {text}");
@@ -206,7 +205,6 @@ async fn apply<B: Bus>(mut ingest: Ingest<B>) {
                 }
             }
             Err(error) => {
-                eprintln!("DEBUG ingest {:?} {error:?}", ingest.of());
                 let (node, table) = ingest.of();
                 trouble.is(error.to_string(), |text| match &error {
                     IngestError::Data(_) => tracing::error!(node, %table, "{text}"),
