@@ -101,8 +101,7 @@ impl Bus for NatsBus {
     ) -> Result<Option<u64>, BusError> {
         let (domain, stream) = (names::domain(source), stream_of(table));
         let subject = names::subject(&table.database, &table.table, source);
-        let found =
-            self.nats.next_message(&domain, &stream, (sequence, &subject), PATIENCE).await;
+        let found = self.nats.next_message(&domain, &stream, (sequence, &subject), PATIENCE).await;
         found.map_err(of_stream)
     }
 
