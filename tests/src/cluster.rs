@@ -363,10 +363,11 @@ impl Tables for FakeNode {
         &self,
         table: TableName,
         key: String,
-        record: Value,
+        record: String,
         expected: Option<String>,
     ) -> BoxFuture<'_, Result<String, TablesError>> {
         let at = name(&table);
+        let record: Value = serde_json::from_str(&record).unwrap_or_default();
         let arguments = json!({ "table": at, "key": key, "record": record, "expected": expected });
         self.note("tables.put", arguments);
         Box::pin(async move {

@@ -117,6 +117,9 @@ pub fn subscriptions_of(tables: usize) -> Value {
 
 const CREATED: &str = "2026-01-01T00:00:00.000000001Z";
 
+/// Within so many bytes a request says which operation it is.
+const LONGEST_HEAD: usize = 40;
+
 impl Nats for Others {
     fn request(
         &self,
@@ -127,15 +130,19 @@ impl Nats for Others {
         Box::pin(async move {
             self.asked.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(self.delay).await;
-            let request = harper_wire::decode(&payload, &harper_wire::Limits::default());
-            let request = request.map_err(|error| NatsError::Other(error.to_string()))?;
-            let message = match request.into_json()["operation"].as_str() {
-                Some("describe_all") => json!({}),
-                Some("cluster_status") => json!({
+            // Without decoding it all: what others do with it is not this node's cost.
+            let asks = |operation: &[u8]| {
+                payload.windows(operation.len()).take(LONGEST_HEAD).any(|some| some == operation)
+            };
+            let message = if asks(b"describe_all") {
+                json!({})
+            } else if asks(b"cluster_status") {
+                json!({
                     "uptime": "30d 1h 18m 8s",
                     "ports": { "clustering": 9932, "operations_api": 9925 },
-                }),
-                _ => "It is done".into(),
+                })
+            } else {
+                "It is done".into()
             };
             let reply = json!({ "status": "success", "message": message });
             Ok(harper_wire::encode(&reply.into()))

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde_json::Value;
+use serde::de::IgnoredAny;
 use wasmtime::Result;
 use wasmtime::component::{Accessor, HasSelf};
 
@@ -30,13 +30,13 @@ pub trait Tables: Send + Sync + 'static {
     fn list(&self, table: TableName, after: Option<String>) -> Reply<'_, Page>;
 
     /// Writes a record if it is still at the revision `expected`, and returns its new one; without
-    /// `expected`, if there is none of this key yet. It is durable when it returns. `record` is an
-    /// object.
+    /// `expected`, if there is none of this key yet. It is durable when it returns. `record` is the
+    /// text of a JSON object, for certain.
     fn put(
         &self,
         table: TableName,
         key: String,
-        record: Value,
+        record: String,
         expected: Option<String>,
     ) -> Reply<'_, String>;
 
@@ -141,7 +141,7 @@ impl Tables for NoTables {
         Self::answer()
     }
 
-    fn put(&self, _: TableName, _: String, _: Value, _: Option<String>) -> Reply<'_, String> {
+    fn put(&self, _: TableName, _: String, _: String, _: Option<String>) -> Reply<'_, String> {
         Self::answer()
     }
 
@@ -204,13 +204,13 @@ fn crossing(rows: Vec<Row>) -> (Vec<wit::Row>, usize) {
     (rows, bytes)
 }
 
-/// What a plugin wants to write, as a record.
-fn record(value: &str) -> Refused<Value> {
-    let invalid = |why: String| wit::Error::InvalidRequest(format!("The record is {why}"));
-    match serde_json::from_str::<Value>(value) {
-        Ok(record) if record.is_object() => Ok(record),
-        Ok(_) => Err(invalid("no JSON object".into())),
-        Err(error) => Err(invalid(format!("not JSON: {error}"))),
+/// Whether what a plugin wants to write is a record.
+fn check(value: &str) -> Refused<()> {
+    let invalid = |why: String| Err(wit::Error::InvalidRequest(format!("The record is {why}")));
+    match serde_json::from_str::<IgnoredAny>(value) {
+        Ok(_) if value.trim_start().starts_with('{') => Ok(()),
+        Ok(_) => invalid("no JSON object".into()),
+        Err(error) => invalid(format!("not JSON: {error}")),
     }
 }
 
@@ -275,19 +275,18 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
         expected: Option<String>,
     ) -> Answer<String> {
         let name = TableName { database, table };
-        let (tables, record) = accessor.with(|mut access| {
+        let (tables, checked) = accessor.with(|mut access| {
             let call = access.get();
             let may = |grants: &TableGrants| grants.may_write(&name.database, &name.table);
             let granted = begin(call, &name, key.len() + value.len(), "write", may)?;
             call.meter.at_once(json::built_size(value.as_bytes()))?;
-            let record = granted.and_then(|()| record(&value));
-            wasmtime::error::Ok((call.capabilities.tables.clone(), record))
+            let checked = granted.and_then(|()| check(&value));
+            wasmtime::error::Ok((call.capabilities.tables.clone(), checked))
         })?;
-        let record = match record {
-            Ok(record) => record,
-            Err(refused) => return Ok(Err(refused)),
-        };
-        Ok(tables.put(name, key, record, expected).await.map_err(wit::Error::from))
+        if let Err(refused) = checked {
+            return Ok(Err(refused));
+        }
+        Ok(tables.put(name, key, value, expected).await.map_err(wit::Error::from))
     }
 
     async fn delete(

@@ -77,7 +77,7 @@ impl Tables for Data {
         &self,
         table: TableName,
         key: String,
-        record: Value,
+        record: String,
         expected: Option<String>,
     ) -> Reply<'_, String> {
         if table.database == SYSTEM_DATABASE {
@@ -86,9 +86,9 @@ impl Tables for Data {
         Box::pin(async move {
             let table = self.known(&table)?;
             let wanted = read_key(&key)?;
-            let Value::Object(record) = record else {
-                return Err(TablesError::InvalidRequest("The record is no JSON object".into()));
-            };
+            let record = serde_json::from_str(&record).map_err(|error| {
+                TablesError::InvalidRequest(format!("The record is no JSON object: {error}"))
+            })?;
             let limits = &self.0.limits;
             let checked = row::check(&table, Write::Update, vec![record], limits)?;
             let [Checked { key, row }] = <[Checked; 1]>::try_from(checked)

@@ -76,7 +76,7 @@ impl Store {
         record: Value,
         expected: Option<u64>,
     ) -> Result<Result<u64, Stale>, Error> {
-        self.put_record(&NODES, name, record, expected).await
+        self.put_record(&NODES, name, &record, expected).await
     }
 
     /// Removes a node's record if it has the revision `expected`.

@@ -169,7 +169,18 @@ impl Store {
         &self,
         of: &'static Records,
         key: &str,
-        record: Value,
+        record: &Value,
+        expected: Option<u64>,
+    ) -> Result<Result<u64, Stale>, Error> {
+        self.put_text(of, key, json::text(record), expected).await
+    }
+
+    /// The same of one that is JSON text, for certain.
+    pub(super) async fn put_text(
+        &self,
+        of: &'static Records,
+        key: &str,
+        record: String,
         expected: Option<u64>,
     ) -> Result<Result<u64, Stale>, Error> {
         let key = key.to_owned();
@@ -182,9 +193,7 @@ impl Store {
                 return Err(Error::TooMany(MOST));
             }
             let revision = of.next_revision(t)?;
-            let value =
-                serde_json::to_vec(&Record { revision, record: &record }).map_err(Error::Value)?;
-            table.insert(key.as_str(), value.as_slice())?;
+            table.insert(key.as_str(), stored(revision, &record).as_bytes())?;
             Ok(Ok(revision))
         };
         self.write_and_tell(of, write).await
@@ -248,6 +257,11 @@ fn decode(value: &[u8]) -> Result<Record, Error> {
     serde_json::from_slice(value).map_err(Error::Value)
 }
 
+/// A [`Record`] of a record's text.
+fn stored(revision: u64, record: &str) -> String {
+    format!(r#"{{"revision":{revision},"record":{record}}}"#)
+}
+
 /// The record within what is stored, without a look at what it says.
 fn text(value: &[u8]) -> Result<Record<String>, Error> {
     if let Some(found) = cut(value) {
@@ -257,7 +271,7 @@ fn text(value: &[u8]) -> Result<Record<String>, Error> {
     Ok(Record { revision, record: json::text(&record) })
 }
 
-/// The record, where it is stored as [`Store::put_record`] does.
+/// The record, where it is as [`stored`] makes it.
 fn cut(value: &[u8]) -> Option<Record<String>> {
     let value = std::str::from_utf8(value).ok()?;
     let (revision, record) = value.strip_prefix(r#"{"revision":"#)?.split_once(r#","record":"#)?;
@@ -273,8 +287,10 @@ mod tests {
     #[test]
     fn the_text_of_a_record_is_cut_out_of_what_is_stored() {
         let record = json!({ "name": "a", "text": "}\",\"record\":{", "sub": { "record": [1] } });
-        let stored = serde_json::to_vec(&Record { revision: 7, record: record.clone() }).unwrap();
-        let found = cut(&stored).unwrap();
+        let stored = stored(7, &record.to_string());
+        let read: Record = serde_json::from_str(&stored).unwrap();
+        assert_eq!(read, Record { revision: 7, record: record.clone() });
+        let found = cut(stored.as_bytes()).unwrap();
         assert_eq!((found.revision, &found.record), (7, &record.to_string()));
         // Whoever wrote it otherwise.
         let other = json!({ "record": record, "revision": 7 }).to_string();

@@ -1,6 +1,6 @@
 //! The store as the capability `tables`: so far the operations' own records, in `system`.
 
-use serde_json::Value;
+use serde::Deserialize;
 
 use super::records::{INTENTS, NODES, Record, Records, Stale};
 use super::{Error, Store};
@@ -30,6 +30,20 @@ static KNOWN: [Known; 2] = [
     },
 ];
 
+/// What a record is kept under, in either table.
+#[derive(Deserialize)]
+struct Keyed {
+    name: Option<String>,
+    node: Option<String>,
+}
+
+impl Known {
+    fn key_of(&self, record: &str) -> Option<String> {
+        let Keyed { name, node } = serde_json::from_str(record).ok()?;
+        if self.attributes[0] == "name" { name } else { node }
+    }
+}
+
 type Reply<'a, T> = BoxFuture<'a, Result<T, TablesError>>;
 
 impl Tables for Store {
@@ -57,18 +71,18 @@ impl Tables for Store {
         &self,
         table: TableName,
         key: String,
-        record: Value,
+        record: String,
         expected: Option<String>,
     ) -> Reply<'_, String> {
         Box::pin(async move {
             let known = find(&table)?;
             let hash_attribute = known.attributes[0];
-            if record[hash_attribute] != key {
+            if known.key_of(&record).is_none_or(|named| named != key) {
                 let text = format!("'{hash_attribute}' of a record must be its key");
                 return Err(TablesError::InvalidRequest(text));
             }
             let expected = expected.map(|text| revision(&text)).transpose()?;
-            Ok(self.put_record(known.records, &key, record, expected).await??.to_string())
+            Ok(self.put_text(known.records, &key, record, expected).await??.to_string())
         })
     }
 

@@ -316,7 +316,7 @@ async fn intents_are_records_of_their_own() {
     let intents = || TableName { database: "system".into(), table: "hdb_intents".into() };
     let intent = json!({ "node": "node2", "operation": "add_node", "before": null });
     let put = async |expected: Option<String>| {
-        store.put(intents(), "node2".into(), intent.clone(), expected).await
+        store.put(intents(), "node2".into(), intent.to_string(), expected).await
     };
     let revision = put(None).await.unwrap();
     assert_eq!(put(None).await, Err(TablesError::Conflict), "another is under way");
@@ -325,7 +325,7 @@ async fn intents_are_records_of_their_own() {
     assert_eq!((&found.revision, &found.record), (&changed, &intent.to_string()));
     assert_eq!(store.node("node2").await.unwrap(), None);
     assert_eq!(store.list(intents(), None).await.unwrap().rows, [found]);
-    let other = store.put(intents(), "node3".into(), intent.clone(), None).await;
+    let other = store.put(intents(), "node3".into(), intent.to_string(), None).await;
     assert_eq!(
         other,
         Err(TablesError::InvalidRequest("'node' of a record must be its key".into()))

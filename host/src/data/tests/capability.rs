@@ -9,7 +9,7 @@ async fn rows_by_key_with_versions_as_revisions() {
     let node = Node::with_dogs().await;
     let data = &node.data;
     let put = |key: &str, record: Value, expected: Option<&str>| {
-        Tables::put(data, dog(), key.into(), record, expected.map(String::from))
+        Tables::put(data, dog(), key.into(), record.to_string(), expected.map(String::from))
     };
     assert_eq!(Tables::get(data, dog(), "1".into()).await, Ok(None));
     let first = put("1", json!({ "id": 1, "a": 1, "b": 2 }), None).await.unwrap();
@@ -79,7 +79,7 @@ async fn pages_and_descriptions() {
     // What is the store's is still there.
     let nodes = name("system", "hdb_nodes");
     let record = json!({ "name": "node2" });
-    Tables::put(&node.data, nodes.clone(), "node2".into(), record, None).await.unwrap();
+    Tables::put(&node.data, nodes.clone(), "node2".into(), record.to_string(), None).await.unwrap();
     assert_eq!(Tables::list(&node.data, nodes, None).await.unwrap().rows.len(), 1);
     let other = Tables::get(&node.data, name("system", "x"), "1".into()).await;
     assert_eq!(other, Err(TablesError::NotFound("Table 'system.x' does not exist".into())));
