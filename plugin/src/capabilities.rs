@@ -209,6 +209,16 @@ pub trait Tables {
     async fn get(&self, database: &str, table: &str, key: &str)
     -> Result<Option<Row>, TablesError>;
 
+    /// The state of one record, without the record.
+    async fn revision(
+        &self,
+        database: &str,
+        table: &str,
+        key: &str,
+    ) -> Result<Option<String>, TablesError> {
+        Ok(self.get(database, table, key).await?.map(|row| row.revision))
+    }
+
     /// Records of a table, whose keys come after `after`.
     async fn list(
         &self,
@@ -217,14 +227,14 @@ pub trait Tables {
         after: Option<&str>,
     ) -> Result<Page, TablesError>;
 
-    /// Writes a record if it is still at `expected`, or if there is none and none is expected.
+    /// Writes a record, a JSON object, if it is still at `expected`, or if there is none and none is expected.
     /// Returns its new revision.
     async fn put(
         &self,
         database: &str,
         table: &str,
         key: &str,
-        value: &Value,
+        record: &str,
         expected: Option<&str>,
     ) -> Result<String, TablesError>;
 
@@ -246,18 +256,18 @@ pub trait Tables {
 }
 
 /// A record.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     /// Its key.
     pub key: String,
     /// The state that it was read in.
     pub revision: String,
-    /// The record.
-    pub value: Value,
+    /// The record: a JSON object.
+    pub record: String,
 }
 
 /// Some records, in the order of their keys.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Page {
     /// The records.
     pub rows: Vec<Row>,

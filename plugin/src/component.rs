@@ -241,7 +241,17 @@ impl needs::Tables for Imports {
         key: &str,
     ) -> Result<Option<Row>, TablesError> {
         let row = tables::get(database.into(), table.into(), key.into()).await;
-        row.map_err(tables_error)?.map(read_row).transpose()
+        Ok(row.map_err(tables_error)?.map(read_row))
+    }
+
+    async fn revision(
+        &self,
+        database: &str,
+        table: &str,
+        key: &str,
+    ) -> Result<Option<String>, TablesError> {
+        let row = tables::get(database.into(), table.into(), key.into()).await;
+        Ok(row.map_err(tables_error)?.map(|row| row.revision))
     }
 
     async fn list(
@@ -252,8 +262,7 @@ impl needs::Tables for Imports {
     ) -> Result<Page, TablesError> {
         let page = tables::list(database.into(), table.into(), after.map(str::to_owned)).await;
         let page = page.map_err(tables_error)?;
-        let rows = page.rows.into_iter().map(read_row).collect::<Result<_, _>>()?;
-        Ok(Page { rows, next: page.next })
+        Ok(Page { rows: page.rows.into_iter().map(read_row).collect(), next: page.next })
     }
 
     async fn put(
@@ -261,11 +270,12 @@ impl needs::Tables for Imports {
         database: &str,
         table: &str,
         key: &str,
-        value: &Value,
+        record: &str,
         expected: Option<&str>,
     ) -> Result<String, TablesError> {
-        let (value, expected) = (text(value), expected.map(str::to_owned));
-        let put = tables::put(database.into(), table.into(), key.into(), value, expected).await;
+        let expected = expected.map(str::to_owned);
+        let put =
+            tables::put(database.into(), table.into(), key.into(), record.into(), expected).await;
         put.map_err(tables_error)
     }
 
@@ -302,11 +312,8 @@ impl needs::Tables for Imports {
     }
 }
 
-fn read_row(row: tables::Row) -> Result<Row, TablesError> {
-    let value = serde_json::from_str(&row.value).map_err(|error| {
-        TablesError::Failed(format!("The host's answer is not as agreed: {error}"))
-    })?;
-    Ok(Row { key: row.key, revision: row.revision, value })
+fn read_row(row: tables::Row) -> Row {
+    Row { key: row.key, revision: row.revision, record: row.value }
 }
 
 fn tables_error(error: tables::Error) -> TablesError {

@@ -1,7 +1,10 @@
 //! Nodes: their names, and the records of those that this one shares tables with.
 
+use std::collections::HashMap;
+
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::capabilities::{Log, Row, Tables, TablesError};
 use crate::operation::Error;
@@ -108,34 +111,38 @@ impl NodeRecord {
     /// All records, by name. What is in the table and is none is warned of and left out.
     pub async fn all(host: &(impl Tables + Log)) -> Result<Vec<Stored>, Error> {
         let mut records = Vec::new();
-        let mut after = None;
-        loop {
-            let page = host.list(DATABASE, TABLE, after.as_deref()).await?;
-            for Row { value, revision, .. } in page.rows {
-                match Self::read(&value) {
-                    Some(record) => records.push(Stored { record, revision }),
-                    None => host.warn(&format!("A record of {DATABASE}.{TABLE} is no node's")),
-                }
-            }
-            match page.next {
-                Some(next) if after.as_ref() != Some(&next) => after = Some(next),
-                _ => return Ok(records),
+        for Row { record, revision, .. } in all_rows(host, DATABASE, TABLE).await? {
+            match Self::read(&record) {
+                Some(record) => records.push(Stored { record, revision }),
+                None => host.warn(&format!("A record of {DATABASE}.{TABLE} is no node's")),
             }
         }
+        Ok(records)
+    }
+
+    /// The states of all records, by name.
+    pub async fn revisions(host: &impl Tables) -> Result<HashMap<String, String>, TablesError> {
+        let rows = all_rows(host, DATABASE, TABLE).await?;
+        Ok(rows.into_iter().map(|row| (row.key, row.revision)).collect())
     }
 
     /// The record of a node; none when it is not in the manifest. One that cannot be read is an
     /// empty one, so that it can be written anew or removed.
     pub async fn get(host: &(impl Tables + Log), node: &str) -> Result<Option<Stored>, Error> {
-        let Some(Row { value, revision, .. }) = host.get(DATABASE, TABLE, node).await? else {
+        let Some(Row { record, revision, .. }) = host.get(DATABASE, TABLE, node).await? else {
             return Ok(None);
         };
-        let record = Self::read(&value).filter(|record| record.name == node);
+        let record = Self::read(&record).filter(|record| record.name == node);
         let record = record.unwrap_or_else(|| {
             host.warn(&format!("The record of node '{node}' cannot be read"));
             Self { name: node.into(), subscriptions: Vec::new(), system_info: json!({}) }
         });
         Ok(Some(Stored { record, revision }))
+    }
+
+    /// The state of a node's record; none when it is not in the manifest.
+    pub async fn revision(host: &impl Tables, node: &str) -> Result<Option<String>, TablesError> {
+        host.revision(DATABASE, TABLE, node).await
     }
 
     /// Brings the record of `node` from the state `expected` (none: not there) to `record` (none:
@@ -148,8 +155,7 @@ impl NodeRecord {
     ) -> Result<Option<String>, TablesError> {
         match (record, expected) {
             (Some(record), _) => {
-                let value = json!(record);
-                host.put(DATABASE, TABLE, node, &value, expected).await.map(Some)
+                host.put(DATABASE, TABLE, node, &text(record), expected).await.map(Some)
             }
             (None, Some(expected)) => {
                 host.delete(DATABASE, TABLE, node, expected).await.map(|()| None)
@@ -163,18 +169,102 @@ impl NodeRecord {
         self.subscriptions.iter().find(|subscription| subscription.key() == key)
     }
 
-    fn read(row: &Value) -> Option<Self> {
-        let name = row.get("name")?.as_str().filter(|name| is_node_name(name))?;
-        let subscriptions = match row.get("subscriptions") {
-            None | Some(Value::Null) => Vec::new(),
-            Some(subscriptions) => {
-                let subscription = |value: &Value| Subscription::read(value.as_object()?);
-                subscriptions.as_array()?.iter().map(subscription).collect::<Option<_>>()?
-            }
-        };
-        let system_info = system_info(row.get("system_info"));
-        Some(Self { name: name.to_owned(), subscriptions, system_info })
+    fn read(text: &str) -> Option<Self> {
+        let Found { name, subscriptions, system_info: info } = serde_json::from_str(text).ok()?;
+        let subscriptions = subscriptions.unwrap_or_default().into_iter();
+        is_node_name(&name).then(|| Self {
+            subscriptions: subscriptions.map(FoundSubscription::read).collect(),
+            system_info: system_info(Some(&info)),
+            name,
+        })
     }
+}
+
+/// A record, whoever wrote it.
+#[derive(Deserialize)]
+struct Found {
+    name: String,
+    #[serde(default)]
+    subscriptions: Option<Vec<FoundSubscription>>,
+    #[serde(default)]
+    system_info: Value,
+}
+
+#[derive(Deserialize)]
+struct FoundSubscription {
+    schema: String,
+    table: String,
+    #[serde(default)]
+    publish: bool,
+    #[serde(default)]
+    subscribe: bool,
+    #[serde(default)]
+    start_time: Perhaps<String>,
+    #[serde(default)]
+    from: Perhaps<Start>,
+    #[serde(default)]
+    was: Perhaps<Was>,
+}
+
+/// What is no start of a subscription is none.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Perhaps<T> {
+    Is(T),
+    Other(IgnoredAny),
+}
+
+impl<T> Default for Perhaps<T> {
+    fn default() -> Self {
+        Self::Other(IgnoredAny)
+    }
+}
+
+impl<T> From<Perhaps<T>> for Option<T> {
+    fn from(perhaps: Perhaps<T>) -> Self {
+        match perhaps {
+            Perhaps::Is(value) => Some(value),
+            Perhaps::Other(_) => None,
+        }
+    }
+}
+
+impl FoundSubscription {
+    fn read(self) -> Subscription {
+        Subscription {
+            schema: self.schema,
+            table: self.table,
+            publish: self.publish,
+            subscribe: self.subscribe,
+            start_time: self.start_time.into(),
+            from: self.from.into(),
+            was: self.was.into(),
+        }
+    }
+}
+
+/// All records of a table, page by page.
+pub async fn all_rows(
+    host: &impl Tables,
+    database: &str,
+    table: &str,
+) -> Result<Vec<Row>, TablesError> {
+    let mut rows = Vec::new();
+    let mut after = None;
+    loop {
+        let page = host.list(database, table, after.as_deref()).await?;
+        rows.extend(page.rows);
+        match page.next {
+            Some(next) if after.as_ref() != Some(&next) => after = Some(next),
+            _ => return Ok(rows),
+        }
+    }
+}
+
+/// As it is stored.
+pub fn text(record: &impl Serialize) -> String {
+    // Records have no key that is not a string, the one thing that can fail.
+    serde_json::to_string(record).unwrap_or_default()
 }
 
 impl Subscription {
@@ -190,24 +280,6 @@ impl Subscription {
             "table": self.table,
             "publish": self.publish,
             "subscribe": self.subscribe,
-        })
-    }
-
-    fn read(object: &Map<String, Value>) -> Option<Self> {
-        let text = |key| object.get(key)?.as_str().map(str::to_owned);
-        let flag = |key| object.get(key).map_or(Some(false), Value::as_bool);
-        let start = |from: &Value| {
-            let created = from.get("created").and_then(Value::as_str).map(str::to_owned);
-            Some(Start { created, sequence: from.get("sequence")?.as_u64()? })
-        };
-        Some(Self {
-            schema: text("schema")?,
-            table: text("table")?,
-            publish: flag("publish")?,
-            subscribe: flag("subscribe")?,
-            start_time: text("start_time"),
-            from: object.get("from").and_then(start),
-            was: object.get("was").and_then(|was| Was::deserialize(was).ok()),
         })
     }
 }
@@ -241,7 +313,7 @@ mod tests {
 
     #[test]
     fn what_is_no_record_is_left_out() {
-        let record = |row: Value| NodeRecord::read(&row);
+        let record = |row: Value| NodeRecord::read(&row.to_string());
         let read = record(json!({ "name": "a", "subscriptions": [
             { "schema": "dev", "table": "dog", "publish": true, "subscribe": false, "start_time": 1 },
         ] }));
@@ -294,7 +366,7 @@ mod tests {
             ],
             "system_info": { "hdb_version": "4.2.0" },
         });
-        assert_eq!(json!(NodeRecord::read(&row).unwrap()), row);
+        assert_eq!(json!(NodeRecord::read(&row.to_string()).unwrap()), row);
     }
 
     #[test]

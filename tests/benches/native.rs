@@ -92,7 +92,7 @@ impl needs::Tables for Native {
         _: &str,
         _: &str,
         _: &str,
-        _: &Value,
+        _: &str,
         _: Option<&str>,
     ) -> Result<String, TablesError> {
         Err(TablesError::Conflict)

@@ -327,7 +327,7 @@ impl Tables for FakeNode {
             let row = |(revision, record): &(u64, Value)| Row {
                 key: key.clone(),
                 revision: revision.to_string(),
-                record: record.clone(),
+                record: record.to_string(),
             };
             Ok(lock(&self.records).get(&(table, key.clone())).map(row))
         })
@@ -349,7 +349,7 @@ impl Tables for FakeNode {
             let row = |((_, key), (revision, record)): (&(TableName, String), &(u64, Value))| Row {
                 key: key.clone(),
                 revision: revision.to_string(),
-                record: record.clone(),
+                record: record.to_string(),
             };
             let mut rows: Vec<_> = rows.map(row).take(3).collect();
             let more = rows.len() > 2;

@@ -68,18 +68,18 @@ impl fmt::Display for TableName {
 }
 
 /// A record.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     /// Its key.
     pub key: String,
     /// The state that it was read in; equal revisions of a key mean equal records.
     pub revision: String,
-    /// The record.
-    pub record: Value,
+    /// The record: a JSON object, as text, since that is what plugins get.
+    pub record: String,
 }
 
 /// Some of a table's records.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
     /// In the order of their keys.
     pub rows: Vec<Row>,
@@ -198,7 +198,7 @@ fn begin(
 fn crossing(rows: Vec<Row>) -> (Vec<wit::Row>, usize) {
     let rows: Vec<_> = rows
         .into_iter()
-        .map(|Row { key, revision, record }| wit::Row { key, revision, value: json::text(&record) })
+        .map(|Row { key, revision, record }| wit::Row { key, revision, value: record })
         .collect();
     let bytes = rows.iter().map(|row| row.key.len() + row.revision.len() + row.value.len()).sum();
     (rows, bytes)

@@ -142,7 +142,7 @@ impl Tables for Data {
 }
 
 fn shown(key: String, version: &Version, row: DataRow) -> Row {
-    Row { key, revision: version.to_string(), record: Value::Object(row) }
+    Row { key, revision: version.to_string(), record: json::text(&Value::Object(row)) }
 }
 
 /// Whether a text, as a key here, would be taken for something else than itself.

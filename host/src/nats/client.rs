@@ -258,6 +258,26 @@ impl Nats {
         self.0.changing[server as usize].lock().await
     }
 
+    /// The names of the hubs that this node's hub has routes to; none when it does not say.
+    pub(super) async fn joined_hubs(&self, patience: Duration) -> Option<Vec<String>> {
+        let id = self.0.system.server_info().server_id;
+        network::routes(&self.0.system, &id, patience).await
+    }
+
+    /// Whether somebody listens where the streams of that node do; one that is slow does.
+    pub(super) async fn hears(&self, node: &str, patience: Duration) -> bool {
+        let asked = self.request(&info_of(node), Bytes::new(), patience).await;
+        asked != Err(RequestError::NoResponders)
+    }
+
+    /// Has the hub join others anew.
+    pub(super) async fn restart_hub(&self) -> Result<(), RoutesError> {
+        let _one_at_a_time = self.changing(ServerKind::Hub).await;
+        self.tell(ServerKind::Hub, |done| Command::Restart { done }).await?;
+        self.0.state.restarted(ServerKind::Hub);
+        Ok(())
+    }
+
     /// Has the servers use the files of TLS as they are now, by a restart of each.
     ///
     /// # Errors
@@ -267,8 +287,8 @@ impl Nats {
         let _one_at_a_time =
             (self.changing(ServerKind::Hub).await, self.changing(ServerKind::Leaf).await);
         self.0.files.renew(&self.0.tls).await?;
-        self.tell(ServerKind::Hub, |done| Command::Renewed { done }).await?;
-        self.tell(ServerKind::Leaf, |done| Command::Renewed { done }).await
+        self.tell(ServerKind::Hub, |done| Command::Restart { done }).await?;
+        self.tell(ServerKind::Leaf, |done| Command::Restart { done }).await
     }
 
     async fn set_hub_routes(&self, routes: Vec<Route>) -> Result<(), RoutesError> {
@@ -333,7 +353,7 @@ impl Nats {
 
     /// Waits until the streams of this node answer through the leaf.
     pub(super) async fn ready(&self, patience: Duration) -> Result<(), Error> {
-        let subject = format!("$JS.{}-leaf.API.INFO", self.0.node_name);
+        let subject = info_of(&self.0.node_name);
         ask_until_answered(&self.0.data, subject, patience, ServerKind::Leaf).await
     }
 
@@ -351,6 +371,11 @@ impl Nats {
             let _ = timeout(Duration::from_secs(1), client.drain()).await;
         }
     }
+}
+
+/// Where a node's streams say that they are there.
+fn info_of(node: &str) -> String {
+    format!("$JS.{node}-leaf.API.INFO")
 }
 
 fn check<'r>(routes: impl IntoIterator<Item = &'r Route>) -> Result<(), RoutesError> {

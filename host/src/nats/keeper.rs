@@ -22,8 +22,8 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(super) enum Command {
     /// Other routes.
     Routes { routes: Vec<Route>, done: oneshot::Sender<Result<(), RoutesError>> },
-    /// The files of TLS have changed.
-    Renewed { done: oneshot::Sender<Result<(), RoutesError>> },
+    /// The files of TLS have changed, or others are to be joined anew.
+    Restart { done: oneshot::Sender<Result<(), RoutesError>> },
 }
 
 /// Keeps one server running.
@@ -122,7 +122,7 @@ impl Keeper {
                 self.launch.state.set_routes(self.kind, routes);
                 done
             }
-            Command::Renewed { done } => done,
+            Command::Restart { done } => done,
         };
         // Who asked may have gone away.
         let _ = done.send(self.restart().await);

@@ -17,6 +17,7 @@
 //! | `keeper.rs` | one server that is kept running |
 //! | `pulse.rs` | whether one that runs still answers |
 //! | `supervisor.rs` | both, in order |
+//! | `heard.rs` | whether the nodes that the hub has joined are heard |
 //! | `tls.rs` | how this host itself connects |
 //! | `client.rs` | requests |
 //! | `names.rs` | whether another node has this one's name |
@@ -30,6 +31,7 @@ mod client;
 mod config;
 mod document;
 mod error;
+mod heard;
 mod keeper;
 mod names;
 mod network;

@@ -11,11 +11,12 @@ use async_nats::Client;
 use async_nats::connection::State as Connection;
 use futures_util::StreamExt;
 use serde::Deserialize;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 const PING: &str = "$SYS.REQ.SERVER.PING";
 const VARZ: &str = "$SYS.REQ.SERVER.PING.VARZ";
-const HUB: &str = "-hub";
+/// What the name of a hub ends in.
+pub(super) const HUB: &str = "-hub";
 /// For the connection to the own hub to be there again, where it is not.
 const BACK: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(5);
@@ -226,8 +227,18 @@ pub(super) async fn cluster_urls(
     id: &str,
     patience: Duration,
 ) -> Option<Vec<String>> {
+    Some(ask_one(client, id, "VARZ", patience).await?.data?.cluster.urls)
+}
+
+/// The names of those that a server has routes to, by itself.
+pub(super) async fn routes(client: &Client, id: &str, patience: Duration) -> Option<Vec<String>> {
+    let routes = ask_one(client, id, "STATSZ", patience).await?.statsz?.routes;
+    Some(routes.into_iter().take(MOST).map(|route| route.name).collect())
+}
+
+async fn ask_one(client: &Client, id: &str, what: &str, patience: Duration) -> Option<Reply> {
     let request = async_nats::Request::new().timeout(Some(patience));
-    let reply = client.send_request(format!("$SYS.REQ.SERVER.{id}.VARZ"), request).await.ok()?;
-    let reply: Reply = serde_json::from_slice(&reply.payload).ok()?;
-    Some(reply.data?.cluster.urls)
+    let asked = client.send_request(format!("$SYS.REQ.SERVER.{id}.{what}"), request);
+    // Where there is no connection it waits for one.
+    Reply::read(&timeout(patience, asked).await.ok()?.ok()?.payload)
 }

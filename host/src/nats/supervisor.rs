@@ -21,7 +21,7 @@ use super::process::{Launch, Process};
 use super::spawn::Spawner;
 use super::state::State;
 use super::tls::Files;
-use super::{Config, Error, Nats, Route, ServerKind, names, program};
+use super::{Config, Error, Nats, Route, ServerKind, heard, names, program};
 
 /// For the leaf to be linked to the hub; it is there after a fraction of this.
 const LINKED: Duration = Duration::from_secs(20);
@@ -34,6 +34,8 @@ pub struct Supervisor {
     launch: Arc<Launch>,
     hub: Kept,
     leaf: Kept,
+    // Ends its task when it is dropped.
+    heard: JoinSet<()>,
 }
 
 /// A server's keeper.
@@ -105,11 +107,14 @@ impl Supervisor {
         let hub = Kept::new(Keeper::new(ServerKind::Hub, launch.clone(), hub_commands, hub));
         let leaf = Kept::new(Keeper::new(ServerKind::Leaf, launch.clone(), leaf_commands, leaf));
         tracing::info!(node = nats.node_name(), ports = ?nats.ports(), "the NATS servers are ready");
-        Ok((Self { nats: nats.clone(), launch, hub, leaf }, nats))
+        let mut heard = JoinSet::new();
+        heard.spawn(heard::watch(nats.clone()));
+        Ok((Self { nats: nats.clone(), launch, hub, leaf, heard }, nats))
     }
 
     /// Ends the leaf, then the hub. Takes some 25 s at most, should neither react.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
+        self.heard.shutdown().await;
         // What each says of losing the other is nobody's concern from here on.
         for server in [ServerKind::Hub, ServerKind::Leaf] {
             self.launch.state.plan(server, true);

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use redb::{ReadableTable, TableDefinition};
+use redb::{ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Store};
@@ -63,15 +63,15 @@ impl Store {
             return Ok(());
         }
         let node = node.to_owned();
-        self.write(move |t| {
+        let write = move |t: &WriteTransaction| {
             let mut table = t.open_table(TABLE)?;
             for (stream, durable) in &durables {
                 let value = serde_json::to_vec(durable).map_err(Error::Value)?;
                 table.insert((node.as_str(), stream.as_str()), value.as_slice())?;
             }
             Ok(())
-        })
-        .await
+        };
+        self.write_together(write, |()| ()).await
     }
 
     /// Forgets the durables on these streams of a node.
@@ -84,13 +84,13 @@ impl Store {
             return Ok(());
         }
         let node = node.to_owned();
-        self.write(move |t| {
+        let write = move |t: &WriteTransaction| {
             let mut table = t.open_table(TABLE)?;
             for stream in &streams {
                 table.remove((node.as_str(), stream.as_str()))?;
             }
             Ok(())
-        })
-        .await
+        };
+        self.write_together(write, |()| ()).await
     }
 }

@@ -6,6 +6,7 @@
 
 mod disk;
 mod durables;
+mod group;
 mod nodes;
 mod open;
 mod records;
@@ -41,6 +42,8 @@ struct Inner {
     disk: Disk,
     /// Held by whoever writes.
     writing: Mutex<()>,
+    /// Writes that come while another is under way.
+    waiting: Mutex<Vec<Box<dyn group::Waiting>>>,
     /// Until when nothing is written.
     rest: Mutex<Option<Rest>>,
     node_changes: watch::Sender<u64>,
@@ -80,10 +83,15 @@ impl<E: Into<redb::Error>> From<E> for Error {
 
 impl Store {
     fn new(database: Database, path: PathBuf, disk: Disk) -> Store {
-        let (writing, rest) = (Mutex::default(), Mutex::default());
-        let database = RwLock::new(Some(database));
-        let node_changes = watch::Sender::default();
-        Store(Arc::new(Inner { database, path, disk, writing, rest, node_changes }))
+        Store(Arc::new(Inner {
+            database: RwLock::new(Some(database)),
+            path,
+            disk,
+            writing: Mutex::default(),
+            waiting: Mutex::default(),
+            rest: Mutex::default(),
+            node_changes: watch::Sender::default(),
+        }))
     }
 
     /// Whether it takes writes: none for some seconds after its disk has failed.
@@ -122,26 +130,8 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&WriteTransaction) -> Result<T, Error> + Send + 'static,
     {
-        self.write_then(f, |_| ()).await
-    }
-
-    /// The same, and runs `then` once that is durable, whether anybody waits for it or not.
-    async fn write_then<T, F>(
-        &self,
-        f: F,
-        then: impl FnOnce(&T) + Send + 'static,
-    ) -> Result<T, Error>
-    where
-        T: Send + 'static,
-        F: FnOnce(&WriteTransaction) -> Result<T, Error> + Send + 'static,
-    {
         let store = self.clone();
-        blocking(move || {
-            let value = store.write_here(|t| Ok::<_, Error>((f(t)?, true)))?;
-            then(&value);
-            Ok(value)
-        })
-        .await
+        blocking(move || store.write_here(|t| Ok((f(t)?, true)))).await
     }
 
     /// Runs `f` alone, on this thread, and commits durably when it succeeds and says so.

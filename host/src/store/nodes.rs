@@ -62,7 +62,7 @@ impl Store {
     /// # Errors
     /// The database cannot be read.
     pub async fn nodes(&self) -> Result<Vec<(String, Record)>, Error> {
-        self.records_after(&NODES, None, usize::MAX).await
+        self.records(&NODES).await
     }
 
     /// Writes a node's record if the stored one has the revision `expected`, or if there is none and

@@ -36,14 +36,14 @@ impl Tables for Store {
     fn get(&self, table: TableName, key: String) -> Reply<'_, Option<Row>> {
         Box::pin(async move {
             let known = find(&table)?;
-            Ok(self.record(known.records, &key).await?.map(|record| row(key, record)))
+            Ok(self.text_of_record(known.records, &key).await?.map(|record| row(key, record)))
         })
     }
 
     fn list(&self, table: TableName, after: Option<String>) -> Reply<'_, Page> {
         Box::pin(async move {
             let known = find(&table)?;
-            let found = self.records_after(known.records, after, ROWS_OF_A_PAGE + 1).await?;
+            let found = self.texts_after(known.records, after, ROWS_OF_A_PAGE + 1).await?;
             let mut rows: Vec<_> =
                 found.into_iter().map(|(key, record)| row(key, record)).collect();
             let is_last = rows.len() <= ROWS_OF_A_PAGE;
@@ -102,7 +102,7 @@ fn find(TableName { database, table }: &TableName) -> Result<&'static Known, Tab
     KNOWN.iter().find(|known| known.name == table).ok_or_else(missing)
 }
 
-fn row(key: String, Record { revision, record }: Record) -> Row {
+fn row(key: String, Record { revision, record }: Record<String>) -> Row {
     Row { key, revision: revision.to_string(), record }
 }
 

@@ -322,7 +322,7 @@ async fn intents_are_records_of_their_own() {
     assert_eq!(put(None).await, Err(TablesError::Conflict), "another is under way");
     let changed = put(Some(revision.clone())).await.unwrap();
     let found = store.get(intents(), "node2".into()).await.unwrap().unwrap();
-    assert_eq!((&found.revision, &found.record), (&changed, &intent));
+    assert_eq!((&found.revision, &found.record), (&changed, &intent.to_string()));
     assert_eq!(store.node("node2").await.unwrap(), None);
     assert_eq!(store.list(intents(), None).await.unwrap().rows, [found]);
     let other = store.put(intents(), "node3".into(), intent.clone(), None).await;

@@ -241,7 +241,7 @@ impl Tables for Fake {
         _: &str,
         _: &str,
         _: &str,
-        _: &Value,
+        _: &str,
         _: Option<&str>,
     ) -> Result<String, TablesError> {
         Err(TablesError::Failed("The disk is full".into()))
@@ -262,7 +262,7 @@ impl Tables for Fake {
 
 fn row(record: &Value) -> Row {
     let key = record["name"].as_str().unwrap_or_default().to_owned();
-    Row { key, revision: "1".into(), value: record.clone() }
+    Row { key, revision: "1".into(), record: record.to_string() }
 }
 
 impl Replication for Fake {

@@ -1,13 +1,14 @@
 //! What is stored while an operation changes the record of a node, in `system.hdb_intents`.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{ANSWERED, ATTEMPTS, Errand, WAIT, WHOLE, merge, undo};
 use crate::capabilities::{Capabilities, Log, NodeInfo, Row, TableInfo, Tables, TablesError};
-use crate::nodes::NodeRecord;
+use crate::nodes::{NodeRecord, all_rows, text};
 use crate::operation::Error;
 
 const DATABASE: &str = "system";
@@ -139,16 +140,14 @@ impl Intent {
 
     /// All intents. One that cannot be read is warned of and left alone.
     pub async fn all(host: &(impl Tables + Log)) -> Result<Vec<StoredIntent>, Error> {
-        let mut intents = Vec::new();
-        let mut after = None;
-        loop {
-            let page = host.list(DATABASE, TABLE, after.as_deref()).await?;
-            intents.extend(page.rows.into_iter().filter_map(|row| read(host, row)));
-            match page.next {
-                Some(next) if after.as_ref() != Some(&next) => after = Some(next),
-                _ => return Ok(intents),
-            }
-        }
+        let rows = all_rows(host, DATABASE, TABLE).await?;
+        Ok(rows.into_iter().filter_map(|row| read(host, row)).collect())
+    }
+
+    /// The nodes for which there is one.
+    pub async fn nodes(host: &impl Tables) -> Result<HashSet<String>, Error> {
+        let rows = all_rows(host, DATABASE, TABLE).await?;
+        Ok(rows.into_iter().map(|row| row.key).collect())
     }
 
     /// The intent for a node.
@@ -165,7 +164,7 @@ impl Intent {
         host: &impl Tables,
         expected: Option<&str>,
     ) -> Result<String, TablesError> {
-        host.put(DATABASE, TABLE, &self.node, &json!(self), expected).await
+        host.put(DATABASE, TABLE, &self.node, &text(self), expected).await
     }
 
     /// Changes the intent for a node that the caller holds, against requests of other nodes that
@@ -189,11 +188,22 @@ impl Intent {
 
     /// Removes the intent for a node that the caller holds.
     pub async fn end<H: Capabilities>(errand: &Errand<'_, H>) -> Result<(), Error> {
-        for _ in 0..ATTEMPTS {
-            let Some(row) = Tables::get(errand.host, DATABASE, TABLE, errand.node).await? else {
-                return Ok(());
+        Self::end_of(errand, None).await
+    }
+
+    /// The same of one that is probably still at this revision.
+    pub async fn end_of<H: Capabilities>(
+        errand: &Errand<'_, H>,
+        mut revision: Option<String>,
+    ) -> Result<(), Error> {
+        let (host, node) = (errand.host, errand.node);
+        for _ in 0..=ATTEMPTS {
+            let now = match revision.take() {
+                None => Tables::revision(host, DATABASE, TABLE, node).await?,
+                known => known,
             };
-            match errand.host.delete(DATABASE, TABLE, errand.node, &row.revision).await {
+            let Some(now) = now else { return Ok(()) };
+            match host.delete(DATABASE, TABLE, node, &now).await {
                 Err(TablesError::Conflict) => {}
                 gone => return Ok(gone?),
             }
@@ -266,7 +276,7 @@ pub fn under_way(node: &str) -> Error {
 }
 
 fn read(host: &impl Log, row: Row) -> Option<StoredIntent> {
-    match serde_json::from_value(row.value) {
+    match serde_json::from_str(&row.record) {
         Ok(intent) => Some(StoredIntent { intent, revision: row.revision }),
         Err(error) => {
             host.warn(&format!("An intent in {DATABASE}.{TABLE} cannot be read: {error}"));

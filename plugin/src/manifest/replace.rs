@@ -17,7 +17,7 @@ use crate::operation::Error;
 use crate::subscriptions::Wanted;
 
 /// Nodes that are worked at at the same time.
-const AT_ONCE: usize = 100;
+const AT_ONCE: usize = 250;
 
 /// A node of the new setup.
 #[derive(Debug, Clone)]
@@ -113,13 +113,13 @@ pub async fn replace<H: Capabilities>(
         wait_for_others(&errand.with(errand.own)).await?;
         let steps = prepare(errand, connections, &reached).await?;
         let whole = errand.change();
-        if !begin(errand, &steps, &whole).await? {
+        let Some(intents) = begin(errand, &steps, &whole).await? else {
             errand.pause().await;
             continue;
-        }
-        let work = steps.iter().map(|step| async move {
+        };
+        let work = steps.iter().zip(&intents).map(|(step, intent)| async move {
             let errand = errand.with(&step.node);
-            (step, perform(&errand, step).await)
+            (step, perform(&errand, step, intent).await)
         });
         let done: Vec<_> = stream::iter(work).buffer_unordered(AT_ONCE).collect().await;
         let mut results: Vec<_> = reached.into_iter().map(nothing_made).collect();
@@ -221,9 +221,13 @@ async fn prepare<H: Capabilities>(
     if !published.is_empty() {
         host.ensure_streams(&published).await?;
     }
+    let with_intent = &Intent::nodes(host).await?;
     let looks = steps.iter().map(|step| async move {
         let errand = errand.with(&step.node);
-        let left = wait_for_others(&errand).await?;
+        let left = match with_intent.contains(&step.node) {
+            true => wait_for_others(&errand).await?,
+            false => None,
+        };
         let before = step.before.as_ref();
         let edits = step.new.as_ref().map(|new| merge::replacing(before, new.plan.edits()));
         let edits = edits.unwrap_or_default();
@@ -251,27 +255,27 @@ async fn prepare<H: Capabilities>(
     Ok(steps)
 }
 
-/// Stores all intents, or none: false when another operation is under way on one of the nodes, or
-/// has changed its record since it was read.
+/// Stores all intents, or none, and returns their revisions: not when another operation is under way
+/// on one of the nodes, or has changed its record since it was read.
 async fn begin<H: Capabilities>(
     errand: &Errand<'_, H>,
     steps: &[Step],
     whole: &str,
-) -> Result<bool, Error> {
+) -> Result<Option<Vec<String>>, Error> {
     let host = errand.host;
     let stored = steps.iter().map(|step| step.intent(errand, whole));
     let stored: Vec<_> = stream::iter(stored).buffered(AT_ONCE).collect().await;
-    let is_current = steps.iter().map(async |step| {
-        let now = NodeRecord::get(host, &step.node).await;
-        now.is_ok_and(|now| now.map(|now| now.revision) == step.revision)
-    });
-    let current = stream::iter(is_current).buffered(AT_ONCE).all(async |is_so| is_so).await;
-    let mut failed = None;
-    if current && stored.iter().all(Result::is_ok) {
+    let now = NodeRecord::revisions(host).await;
+    let current = |now: &HashMap<String, String>| {
+        steps.iter().all(|step| now.get(&step.node) == step.revision.as_ref())
+    };
+    let is_current = now.as_ref().is_ok_and(current);
+    let mut failed = now.err();
+    if is_current && stored.iter().all(Result::is_ok) {
         let mut intent = Intent::new(&errand.with(errand.own), Direction::Forward, None, None);
         intent.change = whole.into();
         match intent.put(host, None).await {
-            Ok(_) => return Ok(true),
+            Ok(_) => return Ok(Some(stored.into_iter().flatten().collect())),
             Err(TablesError::Conflict) => {}
             Err(error) => failed = Some(error),
         }
@@ -283,12 +287,16 @@ async fn begin<H: Capabilities>(
             Err(error) => failed = Some(error),
         }
     }
-    failed.map_or(Ok(false), |error| Err(error.into()))
+    failed.map_or(Ok(None), |error| Err(error.into()))
 }
 
-async fn perform<H: Capabilities>(errand: &Errand<'_, H>, step: &Step) -> Result<(), Error> {
+async fn perform<H: Capabilities>(
+    errand: &Errand<'_, H>,
+    step: &Step,
+    intent: &str,
+) -> Result<(), Error> {
     let Some(new) = &step.new else { return remove_unnamed(errand).await };
-    let done = replace_one(errand, step, new).await;
+    let done = replace_one(errand, step, new, intent).await;
     let failure = match done {
         Ok(()) => return Ok(()),
         Err(failure) => failure,
@@ -300,6 +308,7 @@ async fn replace_one<H: Capabilities>(
     errand: &Errand<'_, H>,
     step: &Step,
     new: &New,
+    intent: &str,
 ) -> Result<(), Failure> {
     let (host, node) = (errand.host, errand.node);
     let here = |error: Error| Failure::nothing_told(error);
@@ -310,8 +319,8 @@ async fn replace_one<H: Capabilities>(
             Ok(_) => break,
             // The node has changed it since; all of it is replaced.
             Err(TablesError::Conflict) if !errand.time.is_over(host) => {
-                let now = NodeRecord::get(host, node).await.map_err(here)?;
-                revision = now.map(|now| now.revision);
+                let now = NodeRecord::revision(host, node).await;
+                revision = now.map_err(|error| here(error.into()))?;
             }
             Err(error) => return Err(here(error.into())),
         }
@@ -332,5 +341,5 @@ async fn replace_one<H: Capabilities>(
     agree(errand, &change, written).await?;
     plan::create(host, &new.plan.missing()).await.map_err(Failure::done)?;
     settle(errand).await;
-    Intent::end(errand).await.map_err(Failure::done)
+    Intent::end_of(errand, Some(intent.to_owned())).await.map_err(Failure::done)
 }

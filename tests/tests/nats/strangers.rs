@@ -13,14 +13,14 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 /// A nats-server that is none of ours; killed when it is dropped.
-struct Stranger {
-    _process: Child,
+pub(crate) struct Stranger {
+    process: Child,
     _folder: TempDir,
     said: Arc<Mutex<String>>,
 }
 
 impl Stranger {
-    fn start(document: &Value) -> Self {
+    pub(crate) fn start(document: &Value) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("stranger.json");
         std::fs::write(&path, document.to_string()).unwrap();
@@ -40,11 +40,20 @@ impl Stranger {
                 *heard.lock().unwrap() += &format!("{line}\n");
             }
         });
-        Self { _process: process, _folder: folder, said }
+        Self { process, _folder: folder, said }
     }
 
     /// Waits until it has said one of these.
-    async fn says(&self, any: &[&str]) {
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id().unwrap()
+    }
+
+    /// What it has said so far.
+    pub(crate) fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    pub(crate) async fn says(&self, any: &[&str]) {
         let has = || any.iter().any(|text| self.said.lock().unwrap().contains(text));
         if let Err(error) = eventually(&format!("{any:?}"), async || has()).await {
             panic!("{error}: {}", self.said.lock().unwrap());
@@ -58,7 +67,7 @@ enum Door {
     Leafnodes,
 }
 
-fn files(tls: &Tls) -> Value {
+pub(crate) fn files(tls: &Tls) -> Value {
     json!({
         "cert_file": tls.certificate, "key_file": tls.private_key,
         "ca_file": tls.certificate_authority,
@@ -89,7 +98,7 @@ fn document(node: &NatsNode, door: Door, tls: &Tls, login: &str) -> Value {
     document
 }
 
-fn login(password: &str) -> String {
+pub(crate) fn login(password: &str) -> String {
     let encoded = password.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
     format!("{USER}:{encoded}@")
 }

@@ -35,7 +35,7 @@ impl Tables for Host {
         let row = |(revision, value): (u64, Value)| Row {
             key: key.into(),
             revision: revision.to_string(),
-            value,
+            record: value.to_string(),
         };
         Ok(found.map(row))
     }
@@ -53,7 +53,7 @@ impl Tables for Host {
             let row = |((_, key), (revision, value)): (&(String, String), &(u64, Value))| Row {
                 key: key.clone(),
                 revision: revision.to_string(),
-                value: value.clone(),
+                record: value.to_string(),
             };
             of_table.map(row).collect()
         });
@@ -65,23 +65,24 @@ impl Tables for Host {
         database: &str,
         table: &str,
         key: &str,
-        value: &Value,
+        record: &str,
         expected: Option<&str>,
     ) -> Result<String, TablesError> {
         self.step().await;
         assert_eq!(database, "system");
         self.write()?;
         let revision = self.world.next_revision();
+        let record: Value = serde_json::from_str(record).unwrap();
         self.state(|state| {
             let at = (table.to_owned(), key.to_owned());
             let now = state.rows.get(&at).map(|(revision, _)| revision.to_string());
             if now.as_deref() != expected {
                 return Err(TablesError::Conflict);
             }
-            state.rows.insert(at, (revision, value.clone()));
+            state.rows.insert(at, (revision, record.clone()));
             Ok(revision.to_string())
         })
-        .inspect(|_| self.note(format_args!("puts {table} {key}: {}", brief(value))))
+        .inspect(|_| self.note(format_args!("puts {table} {key}: {}", brief(&record))))
     }
 
     async fn delete(

@@ -1,0 +1,87 @@
+//! Nodes that look joined and do not hear each other, as nats-server 2.9 leaves them now and then. A
+//! reload of its configuration does so each time: it does not tell other hubs of a leaf that joins it
+//! from then on.
+
+use std::time::Duration;
+
+use harper_host::nats::ServerKind;
+use harper_tests::nats::{Authority, NatsNode, PASSWORD, USER, eventually};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use super::restarts::signal;
+use super::strangers::{Stranger, files, login};
+
+const GHOST: &str = "$JS.ghost-leaf.API.INFO";
+
+/// The hub of a node `ghost` that joins `one`, and in which leaves may join.
+fn hub(one: &NatsNode, files: &Value) -> Stranger {
+    let route =
+        format!("nats-route://{}127.0.0.1:{}", login(PASSWORD), one.nats.ports().hub_cluster);
+    let user = json!({ "user": USER, "password": PASSWORD });
+    Stranger::start(&json!({
+        "server_name": "ghost-hub", "host": "127.0.0.1", "port": -1,
+        "accounts": { "SYS": {}, "HDB": { "users": [user] } }, "system_account": "SYS",
+        "cluster": {
+            "name": "harperdb", "host": "127.0.0.1", "port": -1, "tls": files, "routes": [route],
+        },
+        "leafnodes": { "host": "127.0.0.1", "port": -1, "tls": files },
+    }))
+}
+
+/// Its leaf, with the streams.
+fn leaf(hub: &Stranger, files: &Value, streams: &std::path::Path) -> Stranger {
+    let listens = hub.said().lines().find_map(|line| {
+        Some(line.split_once("Listening for leafnode connections on 127.0.0.1:")?.1.to_owned())
+    });
+    let url = format!("tls://{}127.0.0.1:{}", login(PASSWORD), listens.expect("a port"));
+    Stranger::start(&json!({
+        "server_name": "ghost-leaf", "host": "127.0.0.1", "port": -1,
+        "accounts": { "SYS": {}, "HDB": { "jetstream": "enabled" } }, "system_account": "SYS",
+        "jetstream": { "domain": "ghost-leaf", "store_dir": streams },
+        "leafnodes": { "reconnect": 1, "remotes": [{ "url": url, "account": "HDB", "tls": files }] },
+    }))
+}
+
+async fn hears(one: &NatsNode) -> bool {
+    one.nats.request(GHOST, "".into(), Duration::from_secs(1)).await.is_ok()
+}
+
+// covers: nats.apart
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_joined_and_not_heard_is_joined_anew() {
+    let authority = Authority::new().unwrap();
+    let one = NatsNode::start(&authority, "one", |_| {}).await.unwrap();
+    let files = files(&authority.issue("ghost", &["127.0.0.1"]).unwrap());
+    let streams = tempfile::tempdir().unwrap();
+    let ghost = hub(&one, &files);
+    ghost.says(&["Listening for leafnode connections"]).await;
+    let first = leaf(&ghost, &files, streams.path());
+    eventually("it is heard", async || hears(&one).await).await.unwrap();
+    assert_eq!(one.nats.restarts(ServerKind::Hub), 0);
+
+    signal(ghost.pid(), Signal::HUP);
+    ghost.says(&["Reloaded server configuration"]).await;
+    drop(first);
+    eventually("its leaf is gone", async || !hears(&one).await).await.unwrap();
+    let _second = leaf(&ghost, &files, streams.path());
+    eventually("it is heard again", async || hears(&one).await).await.unwrap();
+    assert_eq!(one.nats.restarts(ServerKind::Hub), 1);
+    one.stop().await;
+}
+
+/// The leaf of a node may be down for long: that is no reason to leave the others again and again.
+// covers: nats.apart.bounded
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_cannot_be_heard_costs_one_restart() {
+    let authority = Authority::new().unwrap();
+    let one = NatsNode::start(&authority, "one", |_| {}).await.unwrap();
+    let files = files(&authority.issue("ghost", &["127.0.0.1"]).unwrap());
+    let _ghost = hub(&one, &files);
+    let restarts = || one.nats.restarts(ServerKind::Hub);
+    eventually("the hub is restarted", async || restarts() == 1).await.unwrap();
+    // Twice as long as it takes until a node counts as not heard.
+    tokio::time::sleep(Duration::from_secs(16)).await;
+    assert_eq!(restarts(), 1);
+    one.stop().await;
+}
