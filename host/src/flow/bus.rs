@@ -31,6 +31,21 @@ pub(crate) trait Bus: Send + Sync + 'static {
         table: &TableName,
     ) -> impl Future<Output = Result<Look, BusError>> + Send;
 
+    /// The first sequence from this one on of which the stream has a message.
+    fn next_message(
+        &self,
+        source: &str,
+        table: &TableName,
+        sequence: u64,
+    ) -> impl Future<Output = Result<Option<u64>, BusError>> + Send;
+
+    /// Removes the durable consumer.
+    fn remove(
+        &self,
+        source: &str,
+        table: &TableName,
+    ) -> impl Future<Output = Result<(), BusError>> + Send;
+
     /// Makes the durable consumer anew, so that it begins with this sequence.
     fn begin_at(
         &self,
@@ -107,7 +122,9 @@ pub(crate) struct Look {
 /// A durable consumer at one moment, in sequences of its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Durable {
-    /// The last that it has given.
+    /// Whether it has given nothing yet.
+    pub(crate) is_new: bool,
+    /// The last that it has given; of a new one, the one before its first.
     pub(crate) delivered: u64,
     /// Up to there all are acknowledged.
     pub(crate) acknowledged: u64,

@@ -60,8 +60,6 @@ pub(crate) struct Ingest<B: Bus> {
     stream: String,
     figures: Arc<figures::Subscription>,
     open: Option<Open<B::Reader>>,
-    /// What was applied, and what came next though it was not the next, when that was so last.
-    hole: Option<(u64, u64)>,
     /// That a message waits for the clock was said.
     has_told: bool,
     /// Since when a message is held whose table is not here.
@@ -76,8 +74,6 @@ struct Open<R> {
     applied: Applied,
     /// Has come, and is not applied yet.
     waiting: VecDeque<Delivery>,
-    /// The durable consumer was made for this, and nothing has come yet.
-    is_fresh: bool,
 }
 
 /// What a step has done.
@@ -130,7 +126,6 @@ impl<B: Bus> Ingest<B> {
             stream,
             figures,
             open: None,
-            hole: None,
             unknown_since: None,
             has_told: false,
         }
@@ -198,8 +193,13 @@ impl<B: Bus> Ingest<B> {
             }
             (None, Start::After { .. }) => 0,
             (None, Start::Now | Start::Time(_)) => match look.durable {
-                Some(durable) => durable.acknowledged,
-                None => {
+                Some(durable) if durable.is_new => durable.delivered,
+                // Where it began is not known any more.
+                Some(durable) if *start == Start::Now => durable.acknowledged,
+                durable => {
+                    if durable.is_some() {
+                        self.bus.remove(source, table).await?;
+                    }
                     self.bus.is_missing(Missing::Durable(source));
                     return Err(BusError::NoDurable.into());
                 }
@@ -207,6 +207,11 @@ impl<B: Bus> Ingest<B> {
         };
         let applied = Applied { created: look.created, subscription, sequence };
         let mut stored = stored;
+        if stored.as_ref() != Some(&applied) {
+            // Before anything is given, so that where it began is known from then on.
+            self.store(stored, &applied, Vec::new(), Vec::new()).await?;
+            stored = Some(applied.clone());
+        }
         let lost = look.first.saturating_sub(sequence + 1);
         let applied =
             if lost > 0 { self.pass_gap(&mut stored, applied, lost).await? } else { applied };
@@ -220,7 +225,7 @@ impl<B: Bus> Ingest<B> {
         self.figures.set_pending(look.last.saturating_sub(applied.sequence));
         self.figures.set_reached(true);
         let waiting = VecDeque::new();
-        Ok(Open { reader, stored, applied, waiting, is_fresh: !stands })
+        Ok(Open { reader, stored, applied, waiting })
     }
 
     /// So many messages are gone before they were read: that is said, and written down.
@@ -273,11 +278,11 @@ impl<B: Bus> Ingest<B> {
                 if !taken.is_empty() {
                     break;
                 }
-                // They may have been given to somebody else: the durable consumer is made anew, and if
-                // it then begins here again, nothing is between.
-                let hole = (applied.sequence, sequence);
-                if !open.is_fresh || self.hole.replace(hole) != Some(hole) {
-                    self.hole = Some(hole);
+                // They may have been given to somebody else: then they are there, and the durable
+                // consumer is made anew.
+                let (source, table) = (&self.of.source, &self.of.table);
+                let next = self.bus.next_message(source, table, applied.sequence + 1).await?;
+                if next.is_some_and(|next| next < sequence) {
                     return Err(IngestError::Hole);
                 }
                 let lost = sequence - applied.sequence - 1;
@@ -292,7 +297,6 @@ impl<B: Bus> Ingest<B> {
                 replies.push(delivery.reply);
                 continue;
             }
-            open.is_fresh = false;
             applied.sequence = sequence;
             bytes += delivery.message.payload.len();
             taken.push(delivery);

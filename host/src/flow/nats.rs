@@ -84,9 +84,32 @@ impl Bus for NatsBus {
         let durable = self.durable(source);
         let durable = self.nats.durable(&domain, &stream, &durable, PATIENCE).await;
         let durable = durable.map_err(of_durable)?;
-        let durable = durable.map(|(delivered, acknowledged)| Durable { delivered, acknowledged });
+        let durable = durable.map(|info| Durable {
+            is_new: info.given == 0,
+            delivered: info.delivered,
+            acknowledged: info.acknowledged,
+        });
         let (first, last) = (info.first_sequence, info.last_sequence);
         Ok(Look { created: info.created, first, last, durable })
+    }
+
+    async fn next_message(
+        &self,
+        source: &str,
+        table: &TableName,
+        sequence: u64,
+    ) -> Result<Option<u64>, BusError> {
+        let (domain, stream) = (names::domain(source), stream_of(table));
+        let subject = names::subject(&table.database, &table.table, source);
+        let found = self.nats.next_message(&domain, &stream, (sequence, &subject), PATIENCE).await;
+        found.map_err(of_stream)
+    }
+
+    async fn remove(&self, source: &str, table: &TableName) -> Result<(), BusError> {
+        let (domain, stream, durable) =
+            (names::domain(source), stream_of(table), self.durable(source));
+        let deleted = self.nats.delete_durable(&domain, &stream, &durable, PATIENCE).await;
+        deleted.map(drop).map_err(of_durable)
     }
 
     async fn begin_at(
@@ -95,10 +118,9 @@ impl Bus for NatsBus {
         table: &TableName,
         sequence: u64,
     ) -> Result<(), BusError> {
+        self.remove(source, table).await?;
         let (domain, stream, durable) =
             (names::domain(source), stream_of(table), self.durable(source));
-        let deleted = self.nats.delete_durable(&domain, &stream, &durable, PATIENCE).await;
-        deleted.map_err(of_durable)?;
         let deliver = Deliver::FromSequence(sequence);
         let made = self.nats.create_durable(&domain, &stream, &durable, deliver, PATIENCE).await;
         made.map_err(of_stream)

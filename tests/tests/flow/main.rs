@@ -91,11 +91,12 @@ async fn values(data: &Data, ids: Range<u64>) -> BTreeMap<u64, Value> {
     found.into_iter().map(|row| (row["id"].as_u64().unwrap(), row["value"].clone())).collect()
 }
 
-/// Waits until all these rows are there, and says that there are no others.
+/// Waits until all these rows are there, among so many.
 async fn arrive(data: &Data, ids: Range<u64>, count: u64) {
     let wanted = ids.end - ids.start;
     let all = eventually("all rows arrive", async || {
         values(data, ids.clone()).await.len() as u64 == wanted
+            && data.table(&dog()).await.is_ok_and(|table| table.record_count >= count)
     });
     if let Err(error) = all.await {
         let found = values(data, ids.clone()).await;

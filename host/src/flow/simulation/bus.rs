@@ -162,10 +162,32 @@ impl Bus for SimulatedBus {
             first: stream.first,
             last: stream.last,
             durable: durable.map(|durable| Durable {
+                is_new: durable.delivered == durable.floor && durable.pending.is_empty(),
                 delivered: durable.delivered,
                 acknowledged: durable.floor,
             }),
         })
+    }
+
+    async fn next_message(
+        &self,
+        source: &str,
+        table: &TableName,
+        sequence: u64,
+    ) -> Result<Option<u64>, BusError> {
+        let state = self.network.state();
+        state.check(&self.node, source)?;
+        let stream = state.streams.get(&(source.to_owned(), table.clone()));
+        let messages = &stream.ok_or(BusError::NoStream)?.messages;
+        Ok(messages.range(sequence..).next().map(|(sequence, _)| *sequence))
+    }
+
+    async fn remove(&self, source: &str, table: &TableName) -> Result<(), BusError> {
+        let mut state = self.network.state();
+        state.check(&self.node, source)?;
+        let stream = state.streams.get_mut(&(source.to_owned(), table.clone()));
+        stream.ok_or(BusError::NoStream)?.readers.remove(&self.node);
+        Ok(())
     }
 
     async fn begin_at(
