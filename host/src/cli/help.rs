@@ -16,7 +16,7 @@ use super::output::printable;
 use super::plugin::Plugin;
 use super::replay::Replay;
 use super::run::Run;
-use super::{Usage, nearest};
+use super::{Usage, nearest, replication};
 
 /// Longer command lines are shown with a line for each key.
 const WIDTH: usize = 100;
@@ -29,10 +29,11 @@ const TEMPLATE: &str = "\
 {before-help}Options:
 {options}{after-help}";
 
-/// The whole program: `run`, `cert`, `plugin`, `replay`, and a command for each operation.
+/// The whole program: `run`, `cert`, `plugin`, `replay`, `replication`, and a command for each
+/// operation.
 pub(super) fn command(operations: &[Operation]) -> Command {
     let about = "Runs a node that serves Harper's operations API, and calls operations on nodes";
-    let usage = "harper-host run [OPTIONS]\n       harper-host cert COMMAND\n       harper-host plugin COMMAND\n       harper-host replay FILE\n       harper-host OPERATION [OPTIONS] [KEY=VALUE]...";
+    let usage = "harper-host run [OPTIONS]\n       harper-host cert COMMAND\n       harper-host plugin COMMAND\n       harper-host replay FILE\n       harper-host replication [OPTIONS]\n       harper-host OPERATION [OPTIONS] [KEY=VALUE]...";
     Command::new("harper-host")
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
@@ -41,6 +42,7 @@ pub(super) fn command(operations: &[Operation]) -> Command {
         .subcommand(Cert::augment_args(Command::new("cert")))
         .subcommand(Plugin::augment_args(Command::new("plugin")))
         .subcommand(Replay::augment_args(Command::new("replay")))
+        .subcommand(replication::command())
         .subcommands(operations.iter().map(of_operation))
         .about(about)
         .override_usage(usage)
@@ -174,7 +176,8 @@ pub(super) fn explained(
             }
         }
         let names = operations.iter().map(|operation| operation.name.as_str());
-        let hint = match nearest(word, names.chain(["run", "cert", "plugin", "replay", "help"])) {
+        let own = ["run", "cert", "plugin", "replay", "replication", "help"];
+        let hint = match nearest(word, names.chain(own)) {
             Some(known) => format!("did you mean '{known}'?"),
             None => "harper-host --help lists them".into(),
         };

@@ -9,6 +9,7 @@
 //! | `plugin/` | `plugin`: the plugins of others |
 //! | `replay.rs` | `replay`: recorded calls of plugins, once more |
 //! | `call.rs` | an operation on a running node, from its words to what is printed |
+//! | `replication.rs` | `replication`: how far subscriptions are, as a table |
 //! | `arguments.rs` | the words `key=value` |
 //! | `description.rs` | what an operation's schema says of its keys |
 //! | `target.rs` | which node |
@@ -36,6 +37,7 @@ mod output;
 mod plugin;
 mod prompt;
 mod replay;
+mod replication;
 mod run;
 mod target;
 mod tls;
@@ -80,7 +82,13 @@ fn perform() -> Result<ExitCode> {
         },
     };
     let (name, matches) = matches.subcommand().context("no command")?;
-    match operations.iter().find(|operation| operation.name == name) {
+    let find = |name: &str| operations.iter().find(|operation| operation.name == name);
+    if name == "replication" {
+        let operation = find(replication::OPERATION).context("no such operation")?;
+        replication::show(operation, call::Options::from_arg_matches(matches)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    match find(name) {
         None if name == "cert" => cert::Cert::from_arg_matches(matches)?.run()?,
         None if name == "plugin" => plugin::Plugin::from_arg_matches(matches)?.run(&operations)?,
         None if name == "replay" => replay::Replay::from_arg_matches(matches)?.run()?,

@@ -130,7 +130,7 @@ async fn serve(root: &Path, file: ConfigFile, settings: Settings, options: &Run)
         .data(data.clone())
         .audit(audit)
         .node(node.clone())
-        .tables(data)
+        .tables(data.clone())
         .plugins(settings.plugins.clone());
     for plugin in &options.plugin {
         host = host.plugin_in_development(plugin, options.grant_asked);
@@ -142,7 +142,10 @@ async fn serve(root: &Path, file: ConfigFile, settings: Settings, options: &Run)
         tracing::info!("each call of a plugin is recorded in {}", file.display());
     }
     if let Some(servers) = &servers {
-        host = host.servers(servers.nats().clone()).replicator(servers.replicator().clone());
+        host = host
+            .servers(servers.nats().clone())
+            .replicator(servers.replicator().clone())
+            .figures(servers.figures().clone());
     }
     let host = host.build().await?;
     let max_connections = descriptors::connections(settings.max_connections);
@@ -153,7 +156,7 @@ async fn serve(root: &Path, file: ConfigFile, settings: Settings, options: &Run)
         node.set_operations_api_port(address.port());
     }
     let member = match servers {
-        Some(servers) => Some(servers.join(file, host).await?),
+        Some(servers) => Some(servers.join(file, host, data).await?),
         None => None,
     };
     // Whoever started the node may have gone away; the node has not.

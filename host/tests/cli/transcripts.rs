@@ -72,6 +72,11 @@ fn writing_a_plugin() {
 }
 
 #[test]
+fn replication() {
+    play("host/tests/cli/transcripts/replication.md");
+}
+
+#[test]
 fn users() {
     play("host/tests/cli/transcripts/users.md");
 }
