@@ -146,12 +146,15 @@ fn two_machines_are_joined_as_the_readme_says() {
 fn rows_flow(first: &Machine, second: &Machine, command: &str) {
     let table = "database=dev table=dog";
     first.run(&format!("{command}create_table {table} primary_key=id"));
-    let subscriptions = "'[{\"database\":\"dev\",\"table\":\"dog\",\"publish\":true,\"subscribe\":true}]'";
+    let subscriptions =
+        "'[{\"database\":\"dev\",\"table\":\"dog\",\"publish\":true,\"subscribe\":true}]'";
     let node = "node_name=node2";
     first.run(&format!("{command}set_node_replication {node} subscriptions={subscriptions}"));
     let rows = [(first, second, 1), (second, first, 2)];
     for (from, to, id) in rows {
-        from.run(&format!("{command}insert {table} records='[{{\"id\":{id},\"name\":\"Penny\"}}]'"));
+        from.run(&format!(
+            "{command}insert {table} records='[{{\"id\":{id},\"name\":\"Penny\"}}]'"
+        ));
         let search = "get_attributes='[\"*\"]'";
         let search = format!("{command}search_by_id {table} ids='[{id}]' {search}");
         let deadline = Instant::now() + PATIENCE;
