@@ -20,12 +20,14 @@ test: setup
 	cargo test --workspace
 	cargo run --quiet --example embed
 
-# The tests that find more the longer they run: a node is killed 200 times while it writes, and a
-# table has a million rows, and rows flow between nodes to which everything happens.
+# The tests that find more the longer they run: a node is killed 200 times while it writes, a table
+# has a million rows, rows flow between nodes to which everything happens, and nodes join at the same
+# moment 100 times.
 soak: setup
 	HARPER_FLOW_SEEDS=5000 cargo test --workspace --lib flow::simulation -- --nocapture
 	HARPER_CRASH_ROUNDS=200 HARPER_ROWS=1000000 \
 		cargo test --workspace --test crash --test many_rows --test rows -- --nocapture
+	HARPER_JOIN_ROUNDS=100 cargo test --workspace --test nats at_the_same_moment -- --nocapture
 
 lint: setup
 	cargo fmt --all --check

@@ -32,6 +32,7 @@ fn main() -> Result<()> {
     let mut play = Play { node: &nodes[0], table: Vec::new() };
     play.routes(&nodes)?;
     play.subscriptions()?;
+    play.rows(&nodes)?;
     play.end(&nodes)?;
     play.print_table();
 
@@ -115,6 +116,52 @@ impl Play<'_> {
         self.expect(example("configure_cluster", &names)?)
     }
 
+    /// Rows go where the subscriptions say, and nowhere else.
+    fn rows(&self, nodes: &[Node]) -> Result<()> {
+        let [node1, node2, node3] = nodes else { return Err("three nodes".into()) };
+        println!(
+            "\nA row that is inserted on node1 goes to node3, which node1 publishes dev.dog to:"
+        );
+        let took = Self::follow(node1, &json!({ "id": 1, "name": "Penny" }), node3)?;
+        println!("node3 has it, {took:.1} ms after the request was sent.");
+        println!("\nOne that is inserted on node2 goes to node1, which subscribes to it:");
+        let took = Self::follow(node2, &json!({ "id": 2, "name": "Kato" }), node1)?;
+        println!("node1 has it, {took:.1} ms after the request was sent.");
+        for (node, id) in [(node2, 1), (node3, 2)] {
+            if !find(node, &json!(id))?.is_null() {
+                return Err(format!("{} has a row that nothing sends it", node.name).into());
+            }
+        }
+        println!(
+            "node2 has not got the first, nor node3 the second: nothing says that they should."
+        );
+        Ok(())
+    }
+
+    /// Inserts a row on one node, and returns after how many milliseconds another has it.
+    fn follow(from: &Node, row: &Value, to: &Node) -> Result<f64> {
+        // Who they are is known to both from here on: logging in is slow by intent.
+        find(to, &row["id"])?;
+        let insert = json!({
+            "operation": "insert",
+            "database": "dev",
+            "table": "dog",
+            "records": [row],
+        });
+        let sent = Instant::now();
+        let (status, reply) = from.send(&insert)?;
+        println!("\nPOST / {insert:#}\n{status} {reply:#}");
+        if status != 200 {
+            return Err("the request failed".into());
+        }
+        while find(to, &row["id"])?["name"] != row["name"] {
+            if sent.elapsed() > PATIENCE {
+                return Err(format!("{} has not got it: see its node.log", to.name).into());
+            }
+        }
+        Ok(sent.elapsed().as_secs_f64() * 1000.0)
+    }
+
     fn end(&mut self, nodes: &[Node]) -> Result<()> {
         // Its reply is not in the document.
         let mut purge = example("purge_stream", &[])?;
@@ -187,6 +234,19 @@ impl Play<'_> {
             println!("  {operation:<22} {words}");
         }
     }
+}
+
+/// The row of dev.dog with this id; null where there is none.
+fn find(node: &Node, id: &Value) -> Result<Value> {
+    let search = json!({
+        "operation": "search_by_id",
+        "database": "dev",
+        "table": "dog",
+        "ids": [id],
+        "get_attributes": ["*"],
+    });
+    let (status, reply) = node.send(&search)?;
+    if status == 200 { Ok(reply[0].clone()) } else { Err(format!("{reply}").into()) }
 }
 
 fn routes_to(nodes: &[Node]) -> Value {

@@ -2,8 +2,9 @@
 //! reload of its configuration does so each time: it does not tell other hubs of a leaf that joins it
 //! from then on.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use futures_util::future::{join_all, try_join_all};
 use harper_host::nats::ServerKind;
 use harper_tests::nats::{Authority, NatsNode, PASSWORD, USER, eventually};
 use rustix::process::Signal;
@@ -84,4 +85,41 @@ async fn a_node_that_cannot_be_heard_costs_one_restart() {
     tokio::time::sleep(Duration::from_secs(16)).await;
     assert_eq!(restarts(), 1);
     one.stop().await;
+}
+
+/// How often nodes join: more in `make soak`.
+fn rounds() -> usize {
+    std::env::var("HARPER_JOIN_ROUNDS").map_or(2, |rounds| rounds.parse().expect("a number"))
+}
+
+// covers: nats.apart.at-once
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_get_their_routes_at_the_same_moment_hear_each_other() {
+    for round in 0..rounds() {
+        let authority = Authority::new().unwrap();
+        let names = ["node-1", "node-2", "node-3"];
+        let start = |name| NatsNode::start(&authority, name, |_| {});
+        let nodes = try_join_all(names.map(start)).await.unwrap();
+        let routes: Vec<_> = nodes.iter().map(NatsNode::route).collect();
+        let began = Instant::now();
+        let set = nodes.iter().enumerate().map(|(at, node)| {
+            let mut others = routes.clone();
+            others.remove(at);
+            node.nats.set_routes(others, Vec::new())
+        });
+        try_join_all(set).await.unwrap();
+        for node in &nodes {
+            for other in names {
+                let subject = format!("$JS.{other}-leaf.API.INFO");
+                let what = format!("{} hears {other}", node.nats.node_name());
+                let answer = async || {
+                    node.nats.request(&subject, "".into(), Duration::from_secs(1)).await.is_ok()
+                };
+                eventually(&what, answer).await.unwrap();
+            }
+        }
+        let restarts: u64 = nodes.iter().map(|node| node.nats.restarts(ServerKind::Hub)).sum();
+        eprintln!("round {round}: {:?}, {restarts} joined anew", began.elapsed());
+        join_all(nodes.into_iter().map(NatsNode::stop)).await;
+    }
 }
