@@ -21,8 +21,9 @@ test: setup
 	cargo run --quiet --example embed
 
 # The tests that find more the longer they run: a node is killed 200 times while it writes, and a
-# table has a million rows.
+# table has a million rows, and rows flow between nodes to which everything happens.
 soak: setup
+	HARPER_FLOW_SEEDS=5000 cargo test --workspace --lib flow::simulation -- --nocapture
 	HARPER_CRASH_ROUNDS=200 HARPER_ROWS=1000000 \
 		cargo test --workspace --test crash --test many_rows --test rows -- --nocapture
 

@@ -19,13 +19,13 @@ cargo fuzz --version >/dev/null 2>&1 || {
     exit 1
 }
 
-for folder in plugin/wire/fuzz; do
+for folder in plugin/wire/fuzz host/fuzz; do
     for target in "$folder"/fuzz_targets/*.rs; do
         target=$(basename "$target" .rs)
         corpus=$folder/corpus/$target
         mkdir -p "$corpus"
         # Messages that msgpackr has written, to begin with.
-        if [ "$target" = decode ]; then
+        if [ -z "$(ls "$corpus")" ]; then
             grep -oE '"(records|plain)":"[0-9a-f]*"' plugin/wire/tests/vectors.json |
                 sed -E 's/.*:"(.*)"/\1/' | sort -u | while read -r hex; do
                 printf '%b' "$(sed 's/../\\x&/g' <<<"$hex")" >"$corpus/vector-$(cksum <<<"$hex" | cut -d ' ' -f 1)"

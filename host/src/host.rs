@@ -15,6 +15,7 @@ use crate::capabilities::{
 use crate::config::{ConfigFile, FileError, HUB_ROUTES, LEAF_ROUTES};
 use crate::data::Data;
 use crate::dispatch::{Caller, Dispatch, Error, Native, Reply, Still};
+use crate::figures::Figures;
 use crate::metrics::{self, Metrics};
 use crate::nats;
 use crate::operations;
@@ -35,6 +36,7 @@ pub struct Host {
     _plugins: Arc<Plugins>,
     servers: Option<nats::Nats>,
     replicator: Option<Replicator>,
+    figures: Option<Arc<Figures>>,
 }
 
 impl Host {
@@ -111,7 +113,8 @@ impl Host {
         let own = self.dispatch.metrics().registry();
         let of_servers = self.servers.as_ref().map(nats::Nats::registry);
         let of_replicator = self.replicator.as_ref().map(Replicator::registry);
-        std::iter::once(own).chain(of_servers).chain(of_replicator)
+        let of_flow = self.figures.as_ref().map(|figures| figures.registry());
+        std::iter::once(own).chain(of_servers).chain(of_replicator).chain(of_flow)
     }
 
     /// What is wrong with this node's NATS servers, which should run and answer.
@@ -168,6 +171,7 @@ pub struct HostBuilder {
     audit: Option<AuditLog>,
     servers: Option<nats::Nats>,
     replicator: Option<Replicator>,
+    figures: Option<Arc<Figures>>,
     log: Option<Arc<dyn Log>>,
     clock: Option<Arc<dyn Clock>>,
     node: Option<Arc<dyn Node>>,
@@ -303,6 +307,13 @@ impl HostBuilder {
         self
     }
 
+    /// What is counted of rows that come and go: the operation `replication_status`, and metrics.
+    /// Without, that operation says that clustering is not enabled.
+    pub fn figures(mut self, figures: Arc<Figures>) -> Self {
+        self.figures = Some(figures);
+        self
+    }
+
     /// The network to ask other nodes over. Without, operations that need it say that clustering is
     /// not enabled.
     pub fn nats(mut self, nats: impl Nats) -> Self {
@@ -426,6 +437,9 @@ impl HostBuilder {
         if let Some(file) = &file {
             native.extend(operations::of_configuration(file, config.clone()));
         }
+        if file.is_some() {
+            native.push(operations::of_replication(self.figures.clone()));
+        }
         native.extend(self.operations);
         let capabilities = Capabilities {
             config,
@@ -486,7 +500,13 @@ impl HostBuilder {
                 let _ = plugins.load(&settings, Trust::Hash).await;
             }
         }
-        Ok(Host { dispatch, _plugins: plugins, servers: self.servers, replicator: self.replicator })
+        Ok(Host {
+            dispatch,
+            _plugins: plugins,
+            servers: self.servers,
+            replicator: self.replicator,
+            figures: self.figures,
+        })
     }
 }
 

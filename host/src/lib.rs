@@ -72,13 +72,16 @@
 //! | `live_routes.rs` | keeps their routes as the configuration has them |
 //! | `node_name.rs` | what this node may be called |
 //! | `peers.rs` | answers what other nodes ask |
+//! | `flow/` | rows from node to node: publishes what was changed here, applies what comes |
 //! | `replication/` | keeps streams and durable consumers as the records of nodes say |
+//! | `figures/` | how far each subscription is, and what waits to go out |
 //! | `recovery.rs` | has what operations have left finished or undone |
 //! | `config/` | the file `harperdb-config.yaml`, and the settings in it |
 //! | `users/` | who may log in |
 //! | `keys/` | the certificates and the password of the cluster |
 //! | `pem/` | certificates and private keys in files |
 //! | `data/` | databases, tables and rows, with versions and a change log |
+//! | `transaction/` | what messages on the tables' streams say |
 //! | `store/` | the node's database |
 
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
@@ -90,6 +93,8 @@ pub mod config;
 pub mod data;
 mod describe;
 mod dispatch;
+pub mod figures;
+pub mod flow;
 mod host;
 mod json;
 pub mod keys;
@@ -106,6 +111,7 @@ pub mod recovery;
 pub mod replication;
 mod runtime;
 pub mod store;
+pub mod transaction;
 pub mod users;
 mod wit;
 

@@ -191,6 +191,27 @@ fn a_node_whose_own_server_hangs_says_so_and_heals() {
     assert!(!servers.iter().any(runs));
 }
 
+// covers: replication-status.run
+#[test]
+fn a_node_tells_how_far_replication_is() {
+    let root = tempfile::tempdir().unwrap();
+    let node = Node::start(root.path());
+    let output = Command::new(env!("CARGO_BIN_EXE_harper-host"))
+        .args(["replication", "--rootpath"])
+        .arg(root.path())
+        .output()
+        .unwrap();
+    let (said, failed) = (String::from_utf8(output.stdout).unwrap(), output.stderr);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&failed));
+    let own = "Own changes: 0 published, 0 waiting for 0.0 s, 0 failures, 0 lost to the log\n";
+    assert_eq!(said, format!("This node subscribes to no table.\n\n{own}"));
+    let metrics = metrics(root.path());
+    assert!(metrics.contains("harper_replication_outbox_changes 0.0"), "{metrics}");
+    node.signal(Signal::TERM);
+    let (code, said) = node.ended();
+    assert_eq!(code, Some(0), "{said}");
+}
+
 fn refused(change: impl FnOnce(&mut Command)) -> String {
     let root = tempfile::tempdir().unwrap();
     let mut command = command(root.path());

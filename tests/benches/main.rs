@@ -12,6 +12,8 @@
 //! | `cluster_network.rs` | `cluster_network` of three nodes, against the last server's answer to a bare client |
 //! | `many_nodes.rs` | `configure_cluster` of 50 nodes against one `add_node`, and all operations beside 1,000 nodes |
 //! | `plugins.rs` | a plugin's slowest calls beside another's flood, against the same without |
+//! | `replication.rs` | rows from node to node, against what the servers do by themselves |
+//! | `catch_up.rs` | the memory of a node that has a million rows to catch up with |
 //! | `start.rs` | the time from the start of the program to its first reply |
 //! | `memory.rs` | the memory of a node, ready and after requests |
 //! | `size.rs` | bytes of the component and of the program |
@@ -22,6 +24,7 @@
 //! | `table.rs` | the table, and which floors were missed |
 
 mod bare;
+mod catch_up;
 mod client;
 mod cluster_network;
 mod dispatch;
@@ -34,6 +37,7 @@ mod memory;
 mod native;
 mod node;
 mod plugins;
+mod replication;
 mod rows;
 mod samples;
 mod size;
@@ -47,7 +51,7 @@ use table::{Row, Table};
 
 type Measurement = fn(&mut Vec<Row>) -> Result<()>;
 
-const MEASUREMENTS: [(&str, Measurement); 11] = [
+const MEASUREMENTS: [(&str, Measurement); 13] = [
     ("dispatch", dispatch::measure),
     ("http_read", http_read::measure),
     ("durable_writes", durable_writes::measure),
@@ -56,6 +60,8 @@ const MEASUREMENTS: [(&str, Measurement); 11] = [
     ("cluster_network", cluster_network::measure),
     ("many_nodes", many_nodes::measure),
     ("plugins", plugins::measure),
+    ("replication", replication::measure),
+    ("catch_up", catch_up::measure),
     ("start", start::measure),
     ("memory", memory::measure),
     ("size", size::measure),

@@ -13,15 +13,25 @@
 // | {id, behave: {operation?, as, ms?, message?}} | {id, done: true} |
 // | {id, tables: {db: {table: {hash_attribute, attributes}}}} | {id, done: true} |
 // | {id, show: true} | {id, nodes, tables} |
+// | {id, stream: {schema, table}} | {id, done: true}; the stream of its table is there |
+// | {id, publish: {schema, table, ...}, plain?} | {id, sequence}: of the transaction in its stream |
+// | {id, subscribe: node, schema, table} | {id, done: true} |
+//
+// What is published gets its `__origin` unless it has one. `{"$date": ms}`, `{"$bigint": "1"}` and
+// `{"$undefined": true}` in it stand for what JSON does not have. From a table that it has
+// subscribed to it says {event: "transaction", node, schema, table, said, headers} for each message,
+// as describe.js says it.
 //
 // `as` is one of normal, slow (by ms), silent, error (with message), garbage; without an
 // operation it holds for all that have none of their own. Unasked it says {event: "ready"},
 // {event: "failed", error}, and {event: "request", body, bytes} for each request it gets. It ends
 // when standard input does.
 
+import { createHash } from 'node:crypto';
 import { createInterface } from 'node:readline';
 import { Encoder, decode, encode } from 'msgpackr';
-import { connect } from 'nats';
+import { connect, headers as noHeaders } from 'nats';
+import { describe } from './describe.js';
 
 const { PEER_NODE: NODE, PEER_URL, PEER_USER, PEER_PASSWORD } = process.env;
 const { PEER_CA, PEER_CERTIFICATE, PEER_KEY } = process.env;
@@ -32,7 +42,13 @@ const SYSTEM_INFO = {
   platform: `${process.platform} ${process.arch}`,
 };
 
+/** Of a table, on each node. */
+const streamOf = (schema, table) => createHash('md5').update(`${schema}.${table}`).digest('hex');
+const subjectOf = (schema, table) => `txn.${schema}.${table}.${NODE}-leaf`;
+
 const started = Date.now();
+/** Messages that it has published. */
+let published = 0;
 /** Records as in `system.hdb_nodes`, by name. */
 const nodes = new Map();
 /** As `describe_all` shows them. */
@@ -146,7 +162,76 @@ async function ask(connection, { ask: node, body, raw, timeout, plain }) {
   return { reply: decode(data), bytes: hex(data) };
 }
 
+/** What JSON stands for where it has no other form. */
+function revived(_, value) {
+  if (value === null || typeof value !== 'object') return value;
+  if ('$date' in value) return new Date(value.$date);
+  if ('$bigint' in value) return BigInt(value.$bigint);
+  return value;
+}
+
+/** JSON.parse leaves out what is undefined. */
+function withUndefined(value) {
+  if (value === null || typeof value !== 'object' || value instanceof Date) return value;
+  if ('$undefined' in value) return undefined;
+  for (const key of Object.keys(value)) value[key] = withUndefined(value[key]);
+  return value;
+}
+
+/** Makes the stream of a table of its own, as Harper does for one that another node subscribes to. */
+async function createStream(connection, schema, table) {
+  const manager = await connection.jetstreamManager({ domain: `${NODE}-leaf` });
+  await manager.streams.add({
+    name: streamOf(schema, table),
+    subjects: [subjectOf(schema, table)],
+    storage: 'file',
+    retention: 'limits',
+    discard: 'old',
+  });
+}
+
+async function publish(connection, { publish: transaction, plain }) {
+  const message = withUndefined(JSON.parse(JSON.stringify(transaction), revived));
+  published += 1;
+  // Milliseconds, as Harper's clock has them.
+  message.__origin ??= { user: 'admin', timestamp: Date.now(), node_name: NODE };
+  const { schema, table } = message;
+  const headers = noHeaders();
+  headers.append('origin', NODE);
+  headers.append('transacted_nodes', NODE);
+  const bytes = plain ? encode(message) : new Encoder().encode(message);
+  const options = { msgID: `${NODE}-${started}-${published}`, headers };
+  const { seq } = await connection
+    .jetstream({ domain: `${NODE}-leaf` })
+    .publish(subjectOf(schema, table), bytes, options);
+  return { sequence: seq };
+}
+
+async function subscribe(connection, { subscribe: node, schema, table }) {
+  const domain = `${node}-leaf`;
+  const stream = streamOf(schema, table);
+  const manager = await connection.jetstreamManager({ domain });
+  await manager.consumers.add(stream, {
+    durable_name: `${NODE}-leaf`,
+    ack_policy: 'explicit',
+    deliver_policy: 'all',
+  });
+  const consumer = await connection.jetstream({ domain }).consumers.get(stream, `${NODE}-leaf`);
+  await consumer.consume({
+    callback(message) {
+      const headers = {};
+      for (const [name, values] of message.headers ?? []) headers[name] = values;
+      const said = describe(decode(message.data));
+      say({ event: 'transaction', node, schema, table, said, headers, bytes: hex(message.data) });
+      message.ack();
+    },
+  });
+  return { done: true };
+}
+
 async function obey(connection, command) {
+  if ('publish' in command) return publish(connection, command);
+  if ('subscribe' in command) return subscribe(connection, command);
   if ('ask' in command) return ask(connection, command);
   if ('behave' in command) {
     behaviours.set(command.behave.operation, command.behave);
@@ -154,6 +239,10 @@ async function obey(connection, command) {
   }
   if ('tables' in command) {
     tables = command.tables;
+    return { done: true };
+  }
+  if ('stream' in command) {
+    await createStream(connection, command.stream.schema, command.stream.table);
     return { done: true };
   }
   if ('show' in command) return { nodes: [...nodes.values()], tables };

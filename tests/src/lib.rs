@@ -12,6 +12,7 @@ pub mod nodes;
 pub mod others;
 pub mod peer;
 pub mod plugins;
+pub mod rows;
 pub mod shared;
 pub mod tables;
 

@@ -2,12 +2,15 @@
 //! operation itself. All of it is gone when they are dropped.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use futures_util::future::{join_all, try_join_all};
 use harper_host::config::{self, ConfigFile};
 use harper_host::data::{Data, DataConfig};
+use harper_host::figures::Figures;
+use harper_host::flow::{Flow, FlowConfig};
 use harper_host::live_routes::{LiveRoutes, Routes};
 use harper_host::peers::Peers;
 use harper_host::recovery::Recovery;
@@ -32,6 +35,8 @@ pub struct ClusterNode {
     pub data: Data,
     /// What its streams and durable consumers are asked of.
     pub replicator: Replicator,
+    figures: Arc<Figures>,
+    flow: Option<Flow>,
     _peers: Peers,
     _recovery: Recovery,
     _reconciler: Reconciler,
@@ -45,11 +50,14 @@ pub struct Wanted {
     pub status_timeout: Duration,
     /// What the streams of its tables keep.
     pub streams: StreamLimits,
+    /// How rows flow; none where they do not.
+    pub flow: Option<FlowConfig>,
 }
 
 impl Default for Wanted {
     fn default() -> Self {
-        Self { status_timeout: Duration::from_secs(5), streams: StreamLimits::default() }
+        let streams = StreamLimits::default();
+        Self { status_timeout: Duration::from_secs(5), streams, flow: None }
     }
 }
 
@@ -80,6 +88,7 @@ impl ClusterNode {
         let nats = servers.nats.clone();
         let (reconciler, replicator) =
             Reconciler::start(store.clone(), nats.clone(), wanted.streams).await?;
+        let figures = Arc::new(Figures::new());
         let node = ThisNode::clustered(name, nats.ports().hub_cluster)
             .with_status_timeout(wanted.status_timeout);
         let host = Host::builder()
@@ -90,15 +99,23 @@ impl ClusterNode {
             .replicator(replicator.clone())
             .tables(data.clone())
             .data(data.clone())
+            .figures(figures.clone())
             .build()
             .await?;
         let peers = Peers::answer(nats.client(), name, host.clone()).await?;
+        let start = |config| {
+            let (store, data) = (store.clone(), data.clone());
+            Flow::start(store, data, nats.clone(), replicator.clone(), figures.clone(), config)
+        };
+        let flow = wanted.flow.map(start).transpose()?;
         let routes = Routes {
             hub: servers.config.hub_routes.clone(),
             leaf: servers.config.leaf_routes.clone(),
         };
         let routes = LiveRoutes::watch(file, routes, nats);
         Ok(Self {
+            figures,
+            flow,
             _peers: peers,
             _recovery: Recovery::start(host.clone()),
             _reconciler: reconciler,
@@ -109,6 +126,27 @@ impl ClusterNode {
             servers,
             replicator,
         })
+    }
+
+    /// Ends the flow of rows, as a node that stops does, or as one that is killed.
+    pub async fn stop_flow(&mut self, at_once: bool) {
+        if let Some(flow) = self.flow.take() {
+            if at_once { drop(flow) } else { flow.stop().await }
+        }
+    }
+
+    /// Lets rows flow again.
+    pub fn start_flow(&mut self, config: FlowConfig) -> Result<()> {
+        let (store, data) = (self.store.clone(), self.data.clone());
+        let (nats, replicator) = (self.servers.nats.clone(), self.replicator.clone());
+        let figures = self.figures.clone();
+        self.flow = Some(Flow::start(store, data, nats, replicator, figures, config)?);
+        Ok(())
+    }
+
+    /// All of it but its servers ends; its tasks may take a moment.
+    pub fn end(self) -> NatsNode {
+        self.servers
     }
 
     /// Its name.

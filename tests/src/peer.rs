@@ -29,6 +29,7 @@ pub struct Peer {
     commands: tokio::sync::Mutex<ChildStdin>,
     waiting: Waiting,
     requests: tokio::sync::Mutex<mpsc::UnboundedReceiver<Request>>,
+    transactions: tokio::sync::Mutex<mpsc::UnboundedReceiver<Transaction>>,
     next_id: AtomicU64,
     reader: JoinHandle<()>,
 }
@@ -67,6 +68,17 @@ pub struct Reply {
 pub struct Request {
     /// As npm msgpackr decodes it.
     pub body: Json,
+    /// As it came.
+    pub bytes: Vec<u8>,
+}
+
+/// What a table's stream of another node has brought.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Transaction {
+    /// As npm msgpackr decodes it and `tests/peers/describe.js` says it.
+    pub said: Json,
+    /// Its headers: a list of values by name.
+    pub headers: Json,
     /// As it came.
     pub bytes: Vec<u8>,
 }
@@ -145,13 +157,15 @@ impl Peer {
             bail!("the peer {node} cannot start: {}", first["error"]);
         }
         let waiting = Waiting::default();
-        let (sender, requests) = mpsc::unbounded_channel();
-        let reader = tokio::spawn(read(lines, Arc::clone(&waiting), sender));
+        let (requested, requests) = mpsc::unbounded_channel();
+        let (came, transactions) = mpsc::unbounded_channel();
+        let reader = tokio::spawn(read(lines, Arc::clone(&waiting), requested, came));
         Ok(Self {
             _process: process,
             commands: commands.into(),
             waiting,
             requests: requests.into(),
+            transactions: transactions.into(),
             next_id: AtomicU64::new(0),
             reader,
         })
@@ -250,6 +264,57 @@ impl Peer {
         request.context("the peer has ended")
     }
 
+    /// Makes the stream of its table, in its own leaf's domain.
+    ///
+    /// # Errors
+    ///
+    /// When the server refuses, or the peer is gone.
+    pub async fn make_stream(&self, schema: &str, table: &str) -> anyhow::Result<()> {
+        let command = json!({ "stream": { "schema": schema, "table": table } });
+        self.tell_of_streams(command).await.map(drop)
+    }
+
+    /// Publishes a transaction on the stream of its table, with records or plainly, and returns its
+    /// sequence. `peer.js` says what stands for dates and `BigInt`.
+    ///
+    /// # Errors
+    ///
+    /// When the server refuses, or the peer is gone.
+    pub async fn publish(&self, transaction: Json, plain: bool) -> anyhow::Result<u64> {
+        let command = json!({ "publish": transaction, "plain": plain });
+        let answer = self.tell_of_streams(command).await?;
+        answer["sequence"].as_u64().context("the peer says no sequence")
+    }
+
+    /// Subscribes to a table of another node, from the first message of its stream on.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such stream, or the peer is gone.
+    pub async fn subscribe(&self, node: &str, schema: &str, table: &str) -> anyhow::Result<()> {
+        let command = json!({ "subscribe": node, "schema": schema, "table": table });
+        self.tell_of_streams(command).await.map(drop)
+    }
+
+    /// The next transaction of the tables that it has subscribed to, waiting for one if need be.
+    ///
+    /// # Errors
+    ///
+    /// When none comes, or the peer is gone.
+    pub async fn next_transaction(&self) -> anyhow::Result<Transaction> {
+        let mut transactions = self.transactions.lock().await;
+        let next = timeout(DEADLINE, transactions.recv()).await.context("no transaction came")?;
+        next.context("the peer has ended")
+    }
+
+    async fn tell_of_streams(&self, command: Json) -> anyhow::Result<Json> {
+        let answer = self.tell(command, DEADLINE).await?;
+        match answer.get("error") {
+            Some(error) => bail!("the peer fails: {error}"),
+            None => Ok(answer),
+        }
+    }
+
     async fn tell(&self, mut command: Json, within: Duration) -> anyhow::Result<Json> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         command["id"] = id.into();
@@ -275,6 +340,7 @@ async fn read(
     mut lines: tokio::io::Lines<BufReader<ChildStdout>>,
     waiting: Waiting,
     requests: mpsc::UnboundedSender<Request>,
+    transactions: mpsc::UnboundedSender<Transaction>,
 ) {
     while let Ok(Some(line)) = lines.next_line().await {
         let Ok(message) = serde_json::from_str::<Json>(&line) else {
@@ -288,6 +354,10 @@ async fn read(
         } else if message["event"] == "request" {
             let Ok(bytes) = bytes_of(&message) else { break };
             let _ = requests.send(Request { body: message["body"].clone(), bytes });
+        } else if message["event"] == "transaction" {
+            let Ok(bytes) = bytes_of(&message) else { break };
+            let [said, headers] = ["said", "headers"].map(|key| message[key].clone());
+            let _ = transactions.send(Transaction { said, headers, bytes });
         } else {
             eprintln!("the peer fails: {line}");
         }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use harper_host::Operation;
 
 use super::arguments::Arguments;
-use super::client::Client;
+use super::client::{Client, Reply};
 use super::description::Description;
 use super::login::Login;
 use super::target::{Root, Target};
@@ -39,9 +39,15 @@ pub(super) struct Options {
     pub timeout: u64,
 }
 
-/// Calls the operation: checks the words, asks if something would be taken away, finds out as whom,
-/// sends, and prints the reply.
+/// Calls the operation, and prints the reply.
 pub(super) fn call(operation: &Operation, options: Options) -> Result<()> {
+    let (reply, as_json) = ask(operation, options)?;
+    output::reply(&reply, as_json)
+}
+
+/// Calls the operation: checks the words, asks if something would be taken away, finds out as whom,
+/// and sends. Returns the reply, and whether it is wanted as JSON.
+pub(super) fn ask(operation: &Operation, options: Options) -> Result<(Reply, bool)> {
     let mut arguments = Arguments::read(operation, &options.words)?;
     arguments.warnings.iter().for_each(|warning| output::warn(warning));
     let target = Target::find(&arguments, &options)?;
@@ -65,7 +71,7 @@ pub(super) fn call(operation: &Operation, options: Options) -> Result<()> {
     };
     let client = Client { target, login, tls, deadline: Duration::from_secs(options.timeout) };
     let reply = wait_for(client.send(&arguments.request))??;
-    output::reply(&reply, arguments.json)
+    Ok((reply, arguments.json))
 }
 
 /// A password that is a key of the operation, such as that of a new user, need not stand on the

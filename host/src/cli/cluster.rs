@@ -1,11 +1,15 @@
 //! `run`, where clustering is on: the node's servers, and what goes on with them.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use harper_host::Host;
 use harper_host::config::{Clustering, ConfigFile, Settings};
+use harper_host::data::Data;
+use harper_host::figures::Figures;
+use harper_host::flow::{Flow, FlowConfig};
 use harper_host::keys::{ClusterFiles, GivenPassword, Wanted};
 use harper_host::live_routes::{LiveRoutes, Routes};
 use harper_host::nats::{Config, Nats, Supervisor, Tls};
@@ -26,11 +30,15 @@ pub(super) struct Servers {
     routes: Routes,
     reconciler: Reconciler,
     replicator: Replicator,
+    store: Store,
+    flow: FlowConfig,
+    figures: Arc<Figures>,
 }
 
 /// The servers, and what this node does in its cluster.
 pub(super) struct Member {
     supervisor: Supervisor,
+    flow: Flow,
     _peers: Peers,
     _recovery: Recovery,
     _reconciler: Reconciler,
@@ -86,7 +94,18 @@ impl Servers {
         let limits = (&clustering.streams).into();
         let (reconciler, replicator) =
             Reconciler::start(store.clone(), nats.clone(), limits).await?;
-        Ok(Some(Self { supervisor, nats, files, routes, reconciler, replicator }))
+        let (store, flow) = (store.clone(), clustering.into());
+        Ok(Some(Self {
+            supervisor,
+            nats,
+            files,
+            routes,
+            reconciler,
+            replicator,
+            store,
+            flow,
+            figures: Arc::new(Figures::new()),
+        }))
     }
 
     pub(super) fn nats(&self) -> &Nats {
@@ -97,16 +116,24 @@ impl Servers {
         &self.replicator
     }
 
-    /// Answers other nodes, ends what earlier operations have left, and follows the configuration
-    /// and the certificates from now on.
-    pub(super) async fn join(self, file: ConfigFile, host: Host) -> Result<Member> {
-        let Self { supervisor, nats, files, routes, reconciler, replicator: _ } = self;
+    /// What is counted of the rows that come and go.
+    pub(super) fn figures(&self) -> &Arc<Figures> {
+        &self.figures
+    }
+
+    /// Answers other nodes, lets rows flow, ends what earlier operations have left, and follows the
+    /// configuration and the certificates from now on.
+    pub(super) async fn join(self, file: ConfigFile, host: Host, data: Data) -> Result<Member> {
+        let Self { supervisor, nats, files, routes, reconciler, replicator, store, flow, figures } =
+            self;
         let peers = Peers::answer(nats.client(), nats.node_name(), host.clone()).await?;
+        let flow = Flow::start(store, data, nats.clone(), replicator, figures, flow)?;
         let mut certificate = JoinSet::new();
         certificate.spawn(keep_certificate_fresh(files, nats.clone()));
         let routes = LiveRoutes::watch(file, routes, nats);
         Ok(Member {
             supervisor,
+            flow,
             _peers: peers,
             _recovery: Recovery::start(host),
             _reconciler: reconciler,
@@ -117,9 +144,11 @@ impl Servers {
 }
 
 impl Member {
-    /// Leaves the cluster: no answers any more, then the leaf ends, then the hub.
+    /// Leaves the cluster: no answers any more, nothing is applied, what is left is published, then
+    /// the leaf ends, then the hub.
     pub(super) async fn leave(self) {
-        let Self { supervisor, _peers, _recovery, _reconciler, _routes, _certificate } = self;
+        let Self { supervisor, flow, _peers, _recovery, _reconciler, _routes, _certificate } = self;
+        flow.stop().await;
         drop((_peers, _recovery, _reconciler, _routes, _certificate));
         supervisor.stop().await;
     }

@@ -14,7 +14,7 @@ use super::cert::Cert;
 use super::description::{Description, Key};
 use super::output::printable;
 use super::run::Run;
-use super::{Usage, nearest};
+use super::{Usage, nearest, replication};
 
 /// Longer command lines are shown with a line for each key.
 const WIDTH: usize = 100;
@@ -27,16 +27,17 @@ const TEMPLATE: &str = "\
 {before-help}Options:
 {options}{after-help}";
 
-/// The whole program: `run`, `cert`, and a command for each operation.
+/// The whole program: `run`, `cert`, `replication`, and a command for each operation.
 pub(super) fn command(operations: &[Operation]) -> Command {
     let about = "Runs a node that serves Harper's operations API, and calls operations on nodes";
-    let usage = "harper-host run [OPTIONS]\n       harper-host cert COMMAND\n       harper-host OPERATION [OPTIONS] [KEY=VALUE]...";
+    let usage = "harper-host run [OPTIONS]\n       harper-host cert COMMAND\n       harper-host replication [OPTIONS]\n       harper-host OPERATION [OPTIONS] [KEY=VALUE]...";
     Command::new("harper-host")
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(Run::augment_args(Command::new("run")))
         .subcommand(Cert::augment_args(Command::new("cert")))
+        .subcommand(replication::command())
         .subcommands(operations.iter().map(of_operation))
         .about(about)
         .override_usage(usage)
@@ -164,7 +165,7 @@ pub(super) fn explained(
             return Usage(format!("'{word}' is no command of cert: it has issue, import and show"));
         }
         let names = operations.iter().map(|operation| operation.name.as_str());
-        let hint = match nearest(word, names.chain(["run", "cert", "help"])) {
+        let hint = match nearest(word, names.chain(["run", "cert", "replication", "help"])) {
             Some(known) => format!("did you mean '{known}'?"),
             None => "harper-host --help lists them".into(),
         };

@@ -7,6 +7,7 @@
 //! | `cluster.rs` | its part in a cluster |
 //! | `cert/` | `cert`: the certificates of a cluster's nodes |
 //! | `call.rs` | an operation on a running node, from its words to what is printed |
+//! | `replication.rs` | `replication`: how far subscriptions are, as a table |
 //! | `arguments.rs` | the words `key=value` |
 //! | `description.rs` | what an operation's schema says of its keys |
 //! | `target.rs` | which node |
@@ -32,6 +33,7 @@ mod login;
 mod of_node;
 mod output;
 mod prompt;
+mod replication;
 mod run;
 mod target;
 mod tls;
@@ -72,7 +74,13 @@ fn perform() -> Result<ExitCode> {
         },
     };
     let (name, matches) = matches.subcommand().context("no command")?;
-    match operations.iter().find(|operation| operation.name == name) {
+    let find = |name: &str| operations.iter().find(|operation| operation.name == name);
+    if name == "replication" {
+        let operation = find(replication::OPERATION).context("no such operation")?;
+        replication::show(operation, call::Options::from_arg_matches(matches)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    match find(name) {
         None if name == "cert" => cert::Cert::from_arg_matches(matches)?.run()?,
         None => run::Run::from_arg_matches(matches)?.run()?,
         Some(operation) => call::call(operation, call::Options::from_arg_matches(matches)?)?,

@@ -12,6 +12,19 @@ use super::client::Reply;
 
 /// Prints the reply to an operation, or fails with the text of the one that failed.
 pub(super) fn reply(reply: &Reply, as_json: bool) -> Result<()> {
+    check(reply)?;
+    let text = if as_json { json(&reply.body) } else { yaml(&reply.body) };
+    print(&text.context("the reply cannot be shown")?)
+}
+
+/// The reply to an operation, or a failure with the text of the one that failed.
+pub(super) fn value(reply: &Reply) -> Result<Value> {
+    check(reply)?;
+    Ok(serde_json::from_slice(&reply.body)?)
+}
+
+/// Fails for what is no reply of an operation that went well.
+fn check(reply: &Reply) -> Result<()> {
     if !(200..300).contains(&reply.status) {
         let body: Option<Value> = serde_json::from_slice(&reply.body).ok();
         match body.as_ref().and_then(|body| body.get("error")).and_then(Value::as_str) {
@@ -23,8 +36,7 @@ pub(super) fn reply(reply: &Reply, as_json: bool) -> Result<()> {
     if let Err(error) = serde_json::from_slice::<IgnoredAny>(&reply.body) {
         bail!("the reply of {} is not JSON: {error}", reply.from);
     }
-    let text = if as_json { json(&reply.body) } else { yaml(&reply.body) };
-    print(&text.context("the reply cannot be shown")?)
+    Ok(())
 }
 
 /// JSON as YAML. Its writer escapes control characters.

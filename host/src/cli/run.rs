@@ -130,13 +130,16 @@ async fn serve(
         .data(data.clone())
         .audit(audit)
         .node(node.clone())
-        .tables(data)
+        .tables(data.clone())
         .plugins(settings.plugins.clone());
     for plugin in plugins {
         host = host.plugin_in_development(plugin, grant_asked);
     }
     if let Some(servers) = &servers {
-        host = host.servers(servers.nats().clone()).replicator(servers.replicator().clone());
+        host = host
+            .servers(servers.nats().clone())
+            .replicator(servers.replicator().clone())
+            .figures(servers.figures().clone());
     }
     let host = host.build().await?;
     let max_connections = descriptors::connections(settings.max_connections);
@@ -147,7 +150,7 @@ async fn serve(
         node.set_operations_api_port(address.port());
     }
     let member = match servers {
-        Some(servers) => Some(servers.join(file, host).await?),
+        Some(servers) => Some(servers.join(file, host, data).await?),
         None => None,
     };
     // Whoever started the node may have gone away; the node has not.

@@ -25,6 +25,8 @@ pub struct Change {
     pub version: Version,
     /// Who did it.
     pub user: String,
+    /// The nodes that had it already when it came here; none of a change that was made here.
+    pub passed: Vec<String>,
 }
 
 /// What was done.
@@ -59,16 +61,18 @@ struct Stored {
     keys: Vec<Key>,
     version: Version,
     user: String,
+    #[serde(default)]
+    passed: Vec<String>,
 }
 
 impl Change {
     /// How much it counts in the log, and its bytes.
     pub(super) fn encode(self) -> Result<(u64, Vec<u8>), Error> {
-        let Change { table, kind, keys, version, user, .. } = self;
+        let Change { table, kind, keys, version, user, passed, .. } = self;
         let weight = u32::try_from(keys.len()).unwrap_or(u32::MAX).max(1);
         let TableName { database, table } = table;
         let mut bytes = weight.to_be_bytes().to_vec();
-        let stored = Stored { database, table, kind, keys, version, user };
+        let stored = Stored { database, table, kind, keys, version, user, passed };
         rmp_serde::encode::write(&mut bytes, &stored).map_err(|error| {
             tracing::error!("a change cannot be encoded: {error}");
             Error::Failed
@@ -85,9 +89,9 @@ impl Change {
     pub(super) fn decode(sequence: u64, bytes: &[u8]) -> Result<Change, store::Error> {
         let (_, stored) = bytes.split_first_chunk::<4>().ok_or_else(damaged)?;
         let stored = rmp_serde::from_slice(stored).map_err(serde::de::Error::custom);
-        let Stored { database, table, kind, keys, version, user } =
+        let Stored { database, table, kind, keys, version, user, passed } =
             stored.map_err(store::Error::Value)?;
         let table = TableName { database, table };
-        Ok(Change { sequence, table, kind, keys, version, user })
+        Ok(Change { sequence, table, kind, keys, version, user, passed })
     }
 }

@@ -11,7 +11,6 @@ use super::error::Error;
 use super::layout;
 use super::row::damaged;
 use super::transaction::{Transaction, by_key};
-use super::version;
 use super::{Data, Inner};
 
 /// How often they are looked at.
@@ -41,7 +40,7 @@ pub(super) async fn run(data: Weak<Inner>, life: Duration) {
 /// Removes those that are older than `life`, and returns how many were.
 pub(super) async fn expire(data: &Inner, life: Duration) -> Result<u64, Error> {
     let life = u64::try_from(life.as_millis()).unwrap_or(u64::MAX);
-    let before = (version::now() / 1000).saturating_sub(life);
+    let before = data.clock.milliseconds().saturating_sub(life);
     let mut removed = 0;
     let tables: Vec<_> = data.shared.catalog().tables.values().map(|table| table.id).collect();
     for table in tables {

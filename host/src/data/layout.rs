@@ -4,9 +4,11 @@
 //! | --- | --- | --- |
 //! | `data.databases` | name | JSON: when it was made |
 //! | `data.tables` | id | JSON: name, primary key, attributes, when it was made |
-//! | `data.state` | what is said | the last timestamp, sequence and id that were given, keys in the log |
+//! | `data.state` | what is said | the last timestamp, sequence and id that were given, keys in the log, what of it was published, bytes of dead letters |
 //! | `data.updated` | table's id | when a row was written or deleted last, ms |
 //! | `data.log` | sequence | keys in it (4 bytes), then a [`Change`](super::Change) as MessagePack |
+//! | `data.applied` | source, stream | JSON: an [`Applied`](super::Applied) |
+//! | `data.dead_letters` | number | length (4 bytes) of a [`DeadLetter`](super::DeadLetter) as MessagePack, that, then its payload |
 //! | `rows.<id>` | key | version, then the row as MessagePack |
 //! | `tombstones.<id>` | key of a deleted row | version, then when it was deleted here, ms (8 bytes) |
 //!
@@ -24,6 +26,10 @@ pub(super) const TABLES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new(
 pub(super) const STATE: TableDefinition<'_, &str, u64> = TableDefinition::new("data.state");
 pub(super) const UPDATED: TableDefinition<'_, u64, u64> = TableDefinition::new("data.updated");
 pub(super) const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("data.log");
+pub(super) const APPLIED: TableDefinition<'_, (&str, &str), &[u8]> =
+    TableDefinition::new("data.applied");
+pub(super) const LETTERS: TableDefinition<'_, u64, &[u8]> =
+    TableDefinition::new("data.dead_letters");
 
 /// A table of rows, or of tombstones.
 pub(super) type ByKey<'a> = TableDefinition<'a, &'static [u8], &'static [u8]>;
@@ -45,5 +51,7 @@ pub(super) fn make(transaction: &WriteTransaction) -> Result<(), store::Error> {
     transaction.open_table(STATE)?;
     transaction.open_table(UPDATED)?;
     transaction.open_table(LOG)?;
+    transaction.open_table(APPLIED)?;
+    transaction.open_table(LETTERS)?;
     Ok(())
 }

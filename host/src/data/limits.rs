@@ -32,6 +32,10 @@ pub struct DataLimits {
     pub transaction_values: usize,
     /// Keys in the change log. Beyond, its oldest entries go.
     pub log_keys: u64,
+    /// Messages of other nodes that could not be applied and are laid aside. Beyond, the oldest go.
+    pub dead_letters: u64,
+    /// Bytes of these messages. The newest stays, however large it is.
+    pub dead_letter_bytes: u64,
     /// Searches at the same time: each keeps what it reads from being overwritten.
     pub searches: usize,
 }
@@ -50,6 +54,8 @@ impl Default for DataLimits {
             transaction_bytes: 60 << 20,
             transaction_values: 7_000_000,
             log_keys: 1_000_000,
+            dead_letters: 10_000,
+            dead_letter_bytes: 64 << 20,
             searches: 64,
         }
     }

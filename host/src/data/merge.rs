@@ -1,6 +1,7 @@
 //! Rows of other nodes: applied when they are newer than what is here, in any order and as often as
 //! they come, with the same end.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use redb::ReadableTable;
@@ -11,11 +12,11 @@ use super::key::Key;
 use super::layout;
 use super::row::{self, CREATED, UPDATED};
 use super::transaction::{Transaction, by_key};
-use super::version::{self, Version};
+use super::version::Version;
 use super::write::{checked, tombstone};
 use super::{Row, TableName};
 
-/// A row of another node as it is there, whole, or its deletion.
+/// A row of another node as it is there, or its deletion.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Foreign {
     /// The row's key.
@@ -24,72 +25,130 @@ pub struct Foreign {
     pub version: Version,
     /// The row; none when it was deleted.
     pub row: Option<Row>,
+    /// Whether it is applied if what is here has the same version and is something else: only who
+    /// knows the order says so.
+    pub wins_tie: bool,
+    /// Whether attributes that the row does not give stay as they are here. Where there is no row,
+    /// it becomes one.
+    pub is_partial: bool,
 }
 
 /// The latest timestamp that all nodes can tell from the next one, in the year 2255. Of a later one
 /// ours would follow, and could not go on increasing.
 const LATEST: u64 = 1 << 53;
 
-/// Applies what is newer, and returns how many rows were. None of it goes into the change log, or
-/// two nodes would send it to each other for ever.
+/// Where a row that is applied was made of, and what it becomes.
+struct Ready {
+    key: Key,
+    bytes: Vec<u8>,
+    version: Version,
+    row: Option<Vec<u8>>,
+}
+
+/// Applies what is newer, and returns the keys of these rows, each once. None of it goes into the
+/// change log, or two nodes would send it to each other for ever.
 pub(super) fn merge(
     t: &mut Transaction<'_>,
     name: &TableName,
     rows: Vec<Foreign>,
-) -> Result<usize, Error> {
+) -> Result<Vec<Key>, Error> {
     let mut table: Arc<Table> = t.catalog.table(name)?.clone();
     let attributes = table.attributes.len();
-    let mut ready = Vec::with_capacity(rows.len());
-    for (index, Foreign { key, version, row }) in rows.into_iter().enumerate() {
+    let (stored, tombstones) = (layout::rows(table.id), layout::tombstones(table.id));
+    let mut stored = t.redb.open_table(by_key(&stored))?;
+    let mut tombstones = t.redb.open_table(by_key(&tombstones))?;
+    let are_tombstones = tombstones.first()?.is_some();
+    let mut places: HashMap<Vec<u8>, usize> = HashMap::new();
+    let mut ready: Vec<Ready> = Vec::with_capacity(rows.len());
+    for (index, Foreign { key, version, row, is_partial, wins_tie }) in rows.into_iter().enumerate()
+    {
         if version.timestamp > LATEST {
             let text = format!("'records[{index}]' has a timestamp that is beyond 2^53");
             return Err(Error::Limit(text));
+        }
+        let bytes = key.to_bytes();
+        let place = places.get(&bytes).copied();
+        // What an earlier one of these will have made of it, or what is there.
+        let (here, before) = match place {
+            Some(place) => {
+                let Ready { version, row, .. }: &Ready = &ready[place];
+                (Some(version.clone()), row.as_ref().map(|row| row::decode(row)).transpose()?)
+            }
+            None => match stored.get(bytes.as_slice())? {
+                Some(found) if is_partial => {
+                    let (version, row) = row::decode(found.value())?;
+                    (Some(version.clone()), Some((version, row)))
+                }
+                Some(found) => (Some(row::version(found.value())?), None),
+                None if are_tombstones => match tombstones.get(bytes.as_slice())? {
+                    Some(found) => (Some(row::version(found.value())?), None),
+                    None => (None, None),
+                },
+                None => (None, None),
+            },
+        };
+        let is_tie = here.as_ref() == Some(&version);
+        if (is_tie && !wins_tie) || here.is_some_and(|here| here > version) {
+            continue;
         }
         let row = match row {
             None => None,
             Some(mut row) => {
                 row.insert(table.primary_key.clone(), key.clone().into());
                 row::check_row(&row, &format!("records[{index}]"), t.limits)?;
+                if let (true, Some((_, mut before))) = (is_partial, before) {
+                    before.insert(UPDATED.into(), version.milliseconds().into());
+                    before.extend(row);
+                    row = before;
+                }
                 for time in [CREATED, UPDATED] {
                     row.entry(time).or_insert_with(|| version.milliseconds().into());
                 }
                 Some(checked(t, &mut table, &row, &version)?.bytes)
             }
         };
-        ready.push((key, version, row));
-    }
-    let (rows, tombstones) = (layout::rows(table.id), layout::tombstones(table.id));
-    let mut rows = t.redb.open_table(by_key(&rows))?;
-    let mut tombstones = t.redb.open_table(by_key(&tombstones))?;
-    let mut applied = 0;
-    for (key, version, row) in ready {
-        let key = key.to_bytes();
-        let here = match rows.get(key.as_slice())? {
-            Some(found) => Some(row::version(found.value())?),
-            None => match tombstones.get(key.as_slice())? {
-                Some(found) => Some(row::version(found.value())?),
-                None => None,
-            },
-        };
-        if here.is_some_and(|here| here >= version) {
-            continue;
+        if is_tie {
+            let same = match place {
+                Some(place) => ready[place].row == row,
+                None => {
+                    let there = stored.get(bytes.as_slice())?;
+                    there.as_ref().map(|there| there.value()) == row.as_deref()
+                }
+            };
+            if same {
+                continue;
+            }
         }
+        let one = Ready { key, bytes: bytes.clone(), version, row };
+        match place {
+            Some(place) => ready[place] = one,
+            None => {
+                places.insert(bytes, ready.len());
+                ready.push(one);
+            }
+        }
+    }
+    let now = t.milliseconds();
+    let mut applied = Vec::with_capacity(ready.len());
+    for Ready { key, bytes, version, row } in ready {
         t.see(&version);
         match row {
             Some(row) => {
-                rows.insert(key.as_slice(), row.as_slice())?;
-                tombstones.remove(key.as_slice())?;
+                stored.insert(bytes.as_slice(), row.as_slice())?;
+                if are_tombstones {
+                    tombstones.remove(bytes.as_slice())?;
+                }
             }
             None => {
-                rows.remove(key.as_slice())?;
-                tombstones.insert(key.as_slice(), tombstone(&version).as_slice())?;
+                stored.remove(bytes.as_slice())?;
+                tombstones.insert(bytes.as_slice(), tombstone(&version, now).as_slice())?;
             }
         }
-        applied += 1;
+        applied.push(key);
     }
-    drop((rows, tombstones));
-    if applied > 0 {
-        t.touch(&table, version::now() / 1000);
+    drop((stored, tombstones));
+    if !applied.is_empty() {
+        t.touch(&table, now);
     }
     if table.attributes.len() > attributes {
         t.replace_table(table)?;

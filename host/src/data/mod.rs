@@ -12,6 +12,9 @@
 //! | `merge.rs` | rows of other nodes, applied when they are newer |
 //! | `expiry.rs` | tombstones that go in the end |
 //! | `changes.rs` | the change log |
+//! | `outgoing.rs` | the same with the rows as they are now |
+//! | `arrivals.rs` | what came from other nodes, and up to where it was applied |
+//! | `dead.rs` | what of it could not be applied |
 //! | `search.rs` | rows in chunks, from one snapshot |
 //! | `lookup.rs` | rows of many keys in chunks |
 //! | `capability.rs` | all of it as plugins see it |
@@ -39,9 +42,11 @@
 //! # }
 //! ```
 
+mod arrivals;
 mod capability;
 mod catalog;
 mod changes;
+mod dead;
 mod error;
 mod expiry;
 mod key;
@@ -50,6 +55,7 @@ mod limits;
 mod lookup;
 mod merge;
 mod names;
+mod outgoing;
 mod row;
 mod search;
 mod transaction;
@@ -72,21 +78,24 @@ use tokio::task::JoinHandle;
 use crate::capabilities::TableName;
 use crate::store::Store;
 use catalog::Table;
-use layout::{LOG, UPDATED};
+use layout::{APPLIED, LETTERS, LOG, UPDATED};
 use transaction::by_key;
 use types::Expected;
 use writer::{Shared, Writer};
 
+pub use arrivals::{Applied, Arrival, Arrivals, Incoming, Outcome};
 pub use changes::{Change, ChangeKind, Changes};
+pub use dead::{DeadLetter, Message};
 pub use error::Error;
 pub use key::{Key, KeyError};
 pub use limits::{DataLimits, MAX_KEY, MAX_NAME};
 pub use merge::Foreign;
 pub use names::{NameError, check_attribute, check_database, check_table};
+pub use outgoing::{Going, Outgoing, RowNow};
 pub use row::{CREATED as CREATED_TIME, UPDATED as UPDATED_TIME};
 pub use search::{Rows, Search};
 pub use types::{Attribute, DataConfig, Deleted, TableDescription, Write, Written};
-pub use version::{NoVersion, Version};
+pub use version::{NoVersion, Version, WallClock};
 
 /// A row: attributes and their values, in the order in which they came.
 pub type Row = serde_json::Map<String, serde_json::Value>;
@@ -100,6 +109,9 @@ struct Inner {
     shared: Arc<Shared>,
     writer: Writer,
     limits: Arc<DataLimits>,
+    node: String,
+    clock: WallClock,
+    tombstone_life: Duration,
     searches: Arc<Semaphore>,
     /// Removes tombstones that have expired.
     expiry: OnceLock<JoinHandle<()>>,
@@ -121,10 +133,23 @@ impl Data {
     pub async fn open(store: Store, config: DataConfig) -> Result<Data, Error> {
         let limits = Arc::new(config.limits);
         let node = config.node_name.unwrap_or_default();
-        let (writer, shared) = Writer::start(store.clone(), limits.clone(), node).await?;
+        let clock = config.clock;
+        let started =
+            Writer::start(store.clone(), limits.clone(), node.clone(), clock.clone()).await;
+        let (writer, shared) = started?;
         let searches = Arc::new(Semaphore::new(limits.searches));
         let expiry = OnceLock::new();
-        let inner = Arc::new(Inner { store, shared, writer, limits, searches, expiry });
+        let inner = Arc::new(Inner {
+            store,
+            shared,
+            writer,
+            limits,
+            node,
+            clock,
+            tombstone_life: config.tombstone_life,
+            searches,
+            expiry,
+        });
         let run = expiry::run(Arc::downgrade(&inner), config.tombstone_life);
         let _ = inner.expiry.set(tokio::spawn(run));
         Ok(Data(inner))
@@ -329,7 +354,100 @@ impl Data {
     pub async fn merge(&self, name: &TableName, rows: Vec<Foreign>) -> Result<usize, Error> {
         row::check_number(rows.len(), "records", &self.0.limits)?;
         let name = name.clone();
-        self.0.writer.ask(rows.len(), move |t| merge::merge(t, &name, rows)).await
+        let merged = self.0.writer.ask(rows.len(), move |t| merge::merge(t, &name, rows)).await?;
+        Ok(merged.len())
+    }
+
+    /// Applies what came on a stream of another node, and writes down up to where, both or neither.
+    /// What cannot be applied is laid aside.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`]: the stream was applied up to somewhere else than was thought. Or the
+    /// file cannot be written.
+    pub async fn apply(&self, arrivals: Arrivals) -> Result<Outcome, Error> {
+        let rows = |arrival: &Arrival| match &arrival.what {
+            Incoming::Rows { rows, .. } => rows.len(),
+            Incoming::Deleted(keys) => keys.len(),
+            Incoming::Schema { .. } => 1,
+        };
+        let weight = arrivals.changes.iter().map(rows).sum::<usize>().max(1);
+        self.0.writer.ask(weight, move |t| arrivals::apply(t, arrivals)).await
+    }
+
+    /// Up to where a stream of another node was applied.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn applied(&self, source: &str, stream: &str) -> Result<Option<Applied>, Error> {
+        let (source, stream) = (source.to_owned(), stream.to_owned());
+        self.0
+            .store
+            .read(move |t| Ok(arrivals::applied(&t.open_table(APPLIED)?, &source, &stream)?))
+            .await
+    }
+
+    /// The first so many messages that were laid aside, of those whose numbers come after `after`.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn dead_letters(
+        &self,
+        after: u64,
+        most: usize,
+    ) -> Result<Vec<(u64, DeadLetter)>, Error> {
+        self.0
+            .store
+            .read(move |t| {
+                let mut letters = Vec::new();
+                for entry in t.open_table(LETTERS)?.range(after.saturating_add(1)..)?.take(most) {
+                    let (number, letter) = entry?;
+                    letters.push((number.value(), dead::decode(letter.value())?));
+                }
+                Ok(letters)
+            })
+            .await
+    }
+
+    /// How long tombstones are kept.
+    pub fn tombstone_life(&self) -> Duration {
+        self.0.tombstone_life
+    }
+
+    /// Whether there is such a table. The file is not read.
+    pub fn has_table(&self, name: &TableName) -> bool {
+        self.0.shared.catalog().tables.contains_key(name)
+    }
+
+    /// All rows of a table, and what is left of deleted ones.
+    #[cfg(test)]
+    pub(crate) async fn rows_now(
+        &self,
+        name: &TableName,
+    ) -> Result<std::collections::BTreeMap<Key, (Version, Option<Row>)>, Error> {
+        use redb::ReadableTable;
+        let table = self.known(name)?;
+        self.0
+            .store
+            .read(move |t| {
+                let key = |bytes: &[u8]| Key::from_bytes(bytes).ok_or_else(row::damaged);
+                let mut all = std::collections::BTreeMap::new();
+                for entry in t.open_table(by_key(&layout::tombstones(table.id)))?.iter()? {
+                    let (bytes, value) = entry?;
+                    all.insert(key(bytes.value())?, (row::version(value.value())?, None));
+                }
+                for entry in open_rows(t, &table)?.iter()? {
+                    let (bytes, value) = entry?;
+                    let (version, row) = row::decode(value.value())?;
+                    all.insert(key(bytes.value())?, (version, Some(row)));
+                }
+                Ok(all)
+            })
+            .await
+    }
+
+    /// What time it is for versions, in microseconds since 1970.
+    pub fn now(&self) -> u64 {
+        self.0.clock.now()
     }
 
     /// Removes tombstones that are older than `life`, and returns how many were. It is done once an
@@ -421,6 +539,26 @@ impl Data {
                 Ok(Changes { first, changes })
             })
             .await
+    }
+
+    /// What was changed here after the sequence `after`, with the rows as they are now; without
+    /// `after`, what [`trim`](Self::trim) has left. At most so many changes, and not many more bytes
+    /// of rows than so many, but one change in any case.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn outgoing(
+        &self,
+        after: Option<u64>,
+        changes: usize,
+        bytes: usize,
+    ) -> Result<Outgoing, Error> {
+        let inner = self.0.clone();
+        // In this order: the catalog has the tables of all changes up to there.
+        let through = *self.0.shared.sequence.borrow();
+        let catalog = self.0.shared.catalog();
+        let most = outgoing::Most { through, changes, bytes };
+        self.0.store.read(move |t| outgoing::read(t, &catalog, &inner.node, after, most)).await
     }
 
     /// The last sequence of the change log, each time it grows.

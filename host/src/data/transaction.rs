@@ -11,7 +11,7 @@ use super::error::Error;
 use super::key::Key;
 use super::layout::{self, DATABASES, LOG, STATE, TABLES, UPDATED};
 use super::limits::DataLimits;
-use super::version::{self, Version};
+use super::version::{self, Version, WallClock};
 use crate::capabilities::TableName;
 use crate::store;
 
@@ -19,6 +19,8 @@ const CLOCK: &str = "clock";
 const SEQUENCE: &str = "sequence";
 const LAST_ID: &str = "last_id";
 const LOG_KEYS: &str = "log_keys";
+pub(super) const PUBLISHED: &str = "published";
+const LETTERS: &str = "letter_bytes";
 
 /// What the file says once, and each group changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,6 +32,10 @@ pub(super) struct State {
     last_id: u64,
     /// Keys in the log.
     log_keys: u64,
+    /// The last sequence of the log that other nodes need not be told of any more.
+    pub published: u64,
+    /// Bytes of the messages that were laid aside.
+    pub letter_bytes: u64,
 }
 
 impl State {
@@ -42,6 +48,8 @@ impl State {
             sequence: get(SEQUENCE)?,
             last_id: get(LAST_ID)?,
             log_keys: get(LOG_KEYS)?,
+            published: get(PUBLISHED)?,
+            letter_bytes: get(LETTERS)?,
         })
     }
 
@@ -51,6 +59,8 @@ impl State {
         table.insert(SEQUENCE, self.sequence)?;
         table.insert(LAST_ID, self.last_id)?;
         table.insert(LOG_KEYS, self.log_keys)?;
+        table.insert(PUBLISHED, self.published)?;
+        table.insert(LETTERS, self.letter_bytes)?;
         Ok(())
     }
 }
@@ -64,6 +74,7 @@ pub(super) struct Transaction<'t> {
     pub limits: &'t DataLimits,
     /// The name of this node.
     node: &'t str,
+    clock: &'t WallClock,
     /// When the rows of a table were changed last, in milliseconds, by its id.
     updated: BTreeMap<u64, u64>,
     is_changed: bool,
@@ -75,10 +86,10 @@ impl<'t> Transaction<'t> {
         catalog: Catalog,
         state: State,
         limits: &'t DataLimits,
-        node: &'t str,
+        (node, clock): (&'t str, &'t WallClock),
     ) -> Self {
         let updated = BTreeMap::new();
-        Self { redb, catalog, state, limits, node, updated, is_changed: false }
+        Self { redb, catalog, state, limits, node, clock, updated, is_changed: false }
     }
 
     /// Whether there is anything to commit. Writes down what is written down once a group.
@@ -96,8 +107,13 @@ impl<'t> Transaction<'t> {
 
     /// The version of the next change here.
     pub fn next_version(&self) -> Version {
-        let timestamp = version::after(self.state.clock, version::now());
+        let timestamp = version::after(self.state.clock, self.clock.now());
         Version { timestamp, node: self.node.to_owned() }
+    }
+
+    /// What time it is, in milliseconds since 1970.
+    pub fn milliseconds(&self) -> u64 {
+        self.clock.milliseconds()
     }
 
     /// Notes that a version is in use, ours or another node's: no later one of ours is smaller.
@@ -126,7 +142,7 @@ impl<'t> Transaction<'t> {
             return Err(Error::Limit(format!("A node may have at most {most} databases")));
         }
         self.is_changed = true;
-        let database = StoredDatabase { created: version::now() / 1000 };
+        let database = StoredDatabase { created: self.milliseconds() };
         write_database(self.redb, name, &database)?;
         self.catalog.databases.insert(name.to_owned(), database);
         Ok(())
@@ -162,7 +178,7 @@ impl<'t> Transaction<'t> {
             return Err(Error::Limit(format!("A node may have at most {most} tables")));
         }
         let id = self.state.last_id + 1;
-        let mut table = Table::new(id, name.clone(), primary_key.to_owned(), version::now() / 1000);
+        let mut table = Table::new(id, name.clone(), primary_key.to_owned(), self.milliseconds());
         let own = [primary_key, super::row::CREATED, super::row::UPDATED];
         for attribute in own.into_iter().chain(attributes.iter().map(String::as_str)) {
             table.learn(attribute);
@@ -247,7 +263,7 @@ impl<'t> Transaction<'t> {
         Ok(())
     }
 
-    /// Writes a change down for whoever publishes it. The oldest go when there are too many keys.
+    /// Writes a change of our own down for whoever publishes it.
     pub fn log(
         &mut self,
         table: &TableName,
@@ -256,11 +272,16 @@ impl<'t> Transaction<'t> {
         version: Version,
         who: &str,
     ) -> Result<(), Error> {
+        let (table, user) = (table.clone(), who.to_owned());
+        let passed = Vec::new();
+        self.log_change(Change { sequence: 0, table, kind, keys, version, user, passed })
+    }
+
+    /// Writes a change down, at the end. The oldest go when there are too many keys.
+    pub fn log_change(&mut self, change: Change) -> Result<(), Error> {
         self.is_changed = true;
         self.state.sequence += 1;
         let sequence = self.state.sequence;
-        let change =
-            Change { sequence, table: table.clone(), kind, keys, version, user: who.to_owned() };
         let (keys, value) = change.encode()?;
         let mut log = self.redb.open_table(LOG)?;
         log.insert(sequence, value.as_slice())?;
@@ -270,8 +291,13 @@ impl<'t> Transaction<'t> {
         self.forget(&mut log, |state, first| state.log_keys > most && first != sequence)
     }
 
-    /// Removes what the log holds up to the sequence `through`, that too.
+    /// Removes what the log holds up to the sequence `through`, that too: it was published.
     pub fn trim(&mut self, through: u64) -> Result<(), Error> {
+        let published = through.min(self.state.sequence);
+        if published > self.state.published {
+            self.state.published = published;
+            self.is_changed = true;
+        }
         let mut log = self.redb.open_table(LOG)?;
         self.forget(&mut log, |_, first| first <= through)
     }

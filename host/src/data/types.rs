@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::key::Key;
 use super::limits::DataLimits;
-use super::version::Version;
+use super::version::{Version, WallClock};
 use crate::capabilities::TableName;
 
 /// How to keep data.
@@ -16,12 +16,19 @@ pub struct DataConfig {
     pub limits: DataLimits,
     /// How long tombstones are kept: longer than streams keep messages. Default: 30 days.
     pub tombstone_life: Duration,
+    /// What time it is.
+    pub clock: WallClock,
 }
 
 impl Default for DataConfig {
     fn default() -> Self {
         let tombstone_life = Duration::from_secs(30 * 24 * 60 * 60);
-        Self { node_name: None, limits: DataLimits::default(), tombstone_life }
+        Self {
+            node_name: None,
+            limits: DataLimits::default(),
+            tombstone_life,
+            clock: WallClock::default(),
+        }
     }
 }
 

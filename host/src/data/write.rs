@@ -14,7 +14,7 @@ use super::key::Key;
 use super::layout;
 use super::row::{self, CREATED, Checked, UPDATED};
 use super::transaction::{Transaction, by_key};
-use super::version::{self, Version};
+use super::version::Version;
 use super::{Deleted, Expected, Row, Write, Written};
 use crate::capabilities::TableName;
 
@@ -264,7 +264,7 @@ pub(super) fn delete(
     }
     let mut tombstones = t.redb.open_table(by_key(&tombstones))?;
     let version = t.next_version();
-    let tombstone = tombstone(&version);
+    let tombstone = tombstone(&version, t.milliseconds());
     let mut deleted = Deleted::default();
     for key in keys {
         let bytes = key.to_bytes();
@@ -284,10 +284,10 @@ pub(super) fn delete(
     Ok(deleted)
 }
 
-/// What stays of a deleted row.
-pub(super) fn tombstone(version: &Version) -> Vec<u8> {
+/// What stays of a row that is deleted here at `now`, in milliseconds.
+pub(super) fn tombstone(version: &Version, now: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     version.write_to(&mut bytes);
-    bytes.extend((version::now() / 1000).to_be_bytes());
+    bytes.extend(now.to_be_bytes());
     bytes
 }

@@ -17,6 +17,7 @@ use super::error::Error;
 use super::layout;
 use super::limits::DataLimits;
 use super::transaction::{State, Transaction};
+use super::version::WallClock;
 use crate::store::Store;
 
 /// How many requests may wait for a place in a group.
@@ -118,6 +119,7 @@ impl Writer {
         store: Store,
         limits: Arc<DataLimits>,
         node: String,
+        clock: WallClock,
     ) -> Result<(Writer, Arc<Shared>), Error> {
         let (requests, waiting) = mpsc::channel(WAITING);
         let (alive, ended) = watch::channel(());
@@ -125,7 +127,7 @@ impl Writer {
         let run = move || {
             let shared =
                 Arc::new(Shared { catalog: RwLock::default(), sequence: watch::Sender::new(0) });
-            let mut thread = Thread { store, limits, node, shared, known: None };
+            let mut thread = Thread { store, limits, node, clock, shared, known: None };
             let began = thread.read();
             let is_fine = began.is_ok();
             let _ = ready.send(began.map(|()| thread.shared.clone()));
@@ -173,6 +175,7 @@ struct Thread {
     store: Store,
     limits: Arc<DataLimits>,
     node: String,
+    clock: WallClock,
     shared: Arc<Shared>,
     /// What the file says; none when that is not known, after a commit that has failed.
     known: Option<(Catalog, State)>,
@@ -218,10 +221,10 @@ impl Thread {
             self.read()?;
         }
         let Some((catalog, state)) = &self.known else { return Err(Error::Lost) };
-        let (limits, node) = (&*self.limits, &*self.node);
+        let (limits, here) = (&*self.limits, (&*self.node, &self.clock));
         let known = self.store.write_here(|redb| {
             let mut transaction =
-                Transaction::new(redb, catalog.clone(), state.clone(), limits, node);
+                Transaction::new(redb, catalog.clone(), state.clone(), limits, here);
             let began = Instant::now();
             for request in group {
                 *done += 1;

@@ -10,8 +10,8 @@ use crate::capabilities::{
     self, BoxFuture, Extent, JetStream, JetStreamError, NatsError, ServerInfo, StreamInfo,
 };
 
-/// nats-server's codes for a stream or a consumer that is not there.
-const NOT_FOUND: [u32; 2] = [10059, 10014];
+/// nats-server's codes for a stream, a consumer or a message that is not there.
+const NOT_FOUND: [u32; 3] = [10059, 10014, 10037];
 
 impl capabilities::Nats for Nats {
     fn request(

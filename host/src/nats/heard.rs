@@ -140,7 +140,6 @@ mod tests {
         }
     }
 
-    // covers: nats.apart.judged
     #[test]
     fn only_who_is_not_heard_again_and_again_is_apart() {
         let mut heard = Heard::default();

@@ -63,4 +63,4 @@ const DATA_ACCOUNT: &str = "HDB";
 /// The account that may ask servers about themselves.
 const SYSTEM_ACCOUNT: &str = "SYS";
 /// Bytes of the largest message.
-const MAX_PAYLOAD: usize = 64 << 20;
+pub(crate) const MAX_PAYLOAD: usize = 64 << 20;

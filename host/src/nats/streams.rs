@@ -39,6 +39,39 @@ pub(crate) enum Deliver {
 }
 
 #[derive(Deserialize)]
+struct ConsumerInfo {
+    delivered: Place,
+    ack_floor: Place,
+}
+
+#[derive(Deserialize)]
+struct Place {
+    consumer_seq: u64,
+    stream_seq: u64,
+}
+
+#[derive(Deserialize)]
+struct Got {
+    message: GotMessage,
+}
+
+#[derive(Deserialize)]
+struct GotMessage {
+    seq: u64,
+}
+
+/// How far a durable consumer is, in sequences of its stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DurableInfo {
+    /// How many messages it has given, those that it gave again among them.
+    pub(crate) given: u64,
+    /// The last that it has given; before the first, the one before that.
+    pub(crate) delivered: u64,
+    /// Up to there all are acknowledged; 0 before the first.
+    pub(crate) acknowledged: u64,
+}
+
+#[derive(Deserialize)]
 struct Page {
     #[serde(default)]
     total: usize,
@@ -132,6 +165,43 @@ impl Nats {
     ) -> Result<bool, Error> {
         let subject = format!("$JS.{domain}.API.CONSUMER.INFO.{stream}.{durable}");
         self.is_found(&subject, patience).await
+    }
+
+    /// How far a durable consumer is; none if there is no such consumer, or no such stream.
+    pub(crate) async fn durable(
+        &self,
+        domain: &str,
+        stream: &str,
+        durable: &str,
+        patience: Duration,
+    ) -> Result<Option<DurableInfo>, Error> {
+        let subject = format!("$JS.{domain}.API.CONSUMER.INFO.{stream}.{durable}");
+        match self.ask_api::<ConsumerInfo>(&subject, Vec::new(), patience).await {
+            Ok(info) => Ok(Some(DurableInfo {
+                given: info.delivered.consumer_seq,
+                delivered: info.delivered.stream_seq,
+                acknowledged: info.ack_floor.stream_seq,
+            })),
+            Err(Error::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The sequence of the first message of a subject that a stream holds from this sequence on.
+    pub(crate) async fn next_message(
+        &self,
+        domain: &str,
+        stream: &str,
+        (sequence, subject): (u64, &str),
+        patience: Duration,
+    ) -> Result<Option<u64>, Error> {
+        let request = json!({ "seq": sequence, "next_by_subj": subject }).to_string();
+        let api = format!("$JS.{domain}.API.STREAM.MSG.GET.{stream}");
+        match self.ask_api::<Got>(&api, request.into(), patience).await {
+            Ok(got) => Ok(Some(got.message.seq)),
+            Err(Error::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Makes a durable consumer that is pulled from, with explicit acknowledgement.

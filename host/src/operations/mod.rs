@@ -9,6 +9,7 @@ mod get_configuration;
 mod list_users;
 mod plugin_list;
 mod plugin_reload;
+mod replication_status;
 mod request;
 mod set_configuration;
 mod user_info;
@@ -21,6 +22,7 @@ use crate::capabilities::Config;
 use crate::config::ConfigFile;
 use crate::data::Data;
 use crate::dispatch::{Caller, Error, ErrorKind, Native, Reply};
+use crate::figures::Figures;
 use crate::plugins::Plugins;
 use crate::runtime::Operation;
 use crate::store;
@@ -38,6 +40,7 @@ pub fn descriptions() -> Vec<Operation> {
         set_configuration::operation(),
         plugin_list::operation(),
         plugin_reload::operation(),
+        replication_status::operation(),
     ];
     all.extend(data::descriptions());
     all
@@ -101,6 +104,14 @@ pub(crate) fn of_plugins(plugins: &Weak<Plugins>) -> Vec<(Operation, Arc<Native>
             with(plugins, |plugins, _, request| plugin_reload::perform(plugins, request)),
         ),
     ]
+}
+
+/// Those that show how tables flow between nodes; without figures they say that none do.
+pub(crate) fn of_replication(figures: Option<Arc<Figures>>) -> (Operation, Arc<Native>) {
+    (
+        replication_status::operation(),
+        with(&figures, |figures, _, _| replication_status::perform(figures)),
+    )
 }
 
 /// A native operation on `what`.

@@ -41,6 +41,8 @@ use progress::{Lease, Shared};
 use task::Task;
 use wanted::{is_table, not_shared};
 
+pub(crate) use wanted::{NodeRecord, Wanted};
+
 /// Sees to streams and durable consumers until it is dropped. What is there then stays.
 #[derive(Debug)]
 pub struct Reconciler(JoinHandle<()>);
@@ -84,6 +86,21 @@ impl Drop for Reconciler {
 impl Replicator {
     pub(crate) fn registry(&self) -> &Registry {
         self.0.counted.registry()
+    }
+
+    /// Whether this node is to have a stream of the table; none before the records were read.
+    pub(crate) fn has_stream(&self, table: &TableName) -> Option<bool> {
+        self.0.shared.has_stream(table)
+    }
+
+    /// A stream of this node is not there: it should be looked after.
+    pub(crate) fn stream_is_missing(&self) {
+        self.0.shared.ask(true, None);
+    }
+
+    /// A durable consumer on a node is not there.
+    pub(crate) fn durable_is_missing(&self, node: &str) {
+        self.0.shared.ask(false, Some(node));
     }
 }
 

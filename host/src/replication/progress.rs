@@ -71,6 +71,9 @@ pub(super) struct Shared {
     asked: Mutex<Asked>,
     /// Streams that stay without a record, and how many leases there are of each.
     leases: Mutex<BTreeMap<TableName, usize>>,
+    /// Streams that this node is to have, since before the first of them was made; none before the
+    /// records were read.
+    streams: Mutex<Option<BTreeSet<TableName>>>,
 }
 
 /// Streams that stay until this is dropped: of an operation which is about to write a record that
@@ -107,7 +110,17 @@ impl Shared {
         lock(&self.leases).contains_key(table)
     }
 
-    fn ask(&self, own: bool, node: Option<&str>) {
+    /// These streams are about to be made, and others to go.
+    pub(super) fn begin_streams(&self, wanted: &BTreeSet<TableName>) {
+        *lock(&self.streams) = Some(wanted.clone());
+    }
+
+    /// Whether this node is to have a stream of the table, if that is known.
+    pub(super) fn has_stream(&self, table: &TableName) -> Option<bool> {
+        Some(lock(&self.streams).as_ref()?.contains(table))
+    }
+
+    pub(super) fn ask(&self, own: bool, node: Option<&str>) {
         let mut asked = lock(&self.asked);
         asked.own |= own;
         asked.nodes.extend(node.map(str::to_owned));

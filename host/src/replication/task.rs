@@ -319,6 +319,8 @@ impl Task {
             .collect();
         self.counted.streams_wanted.set(wanted.len() as i64);
         wanted.extend(self.shared.leased());
+        // Before the first of them is made: what is written from then on is published.
+        self.shared.begin_streams(&wanted);
         let own = Own {
             nats: self.nats.clone(),
             limits: self.limits,

@@ -10,7 +10,7 @@ use crate::store::Start;
 
 /// A record of `system.hdb_nodes`, as far as it matters here.
 #[derive(Debug, Deserialize)]
-pub(super) struct NodeRecord {
+pub(crate) struct NodeRecord {
     #[serde(default)]
     subscriptions: Vec<Subscription>,
 }
@@ -40,17 +40,17 @@ struct From {
 
 /// What one record asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
     /// Tables whose streams this node has for it.
-    pub(super) publish: BTreeSet<TableName>,
+    pub(crate) publish: BTreeSet<TableName>,
     /// Tables of the other node, and where to begin.
-    pub(super) subscribe: BTreeMap<TableName, Start>,
+    pub(crate) subscribe: BTreeMap<TableName, Start>,
     /// What cannot be asked for, as a sentence.
-    pub(super) wrong: Option<String>,
+    pub(crate) wrong: Option<String>,
 }
 
 impl Wanted {
-    pub(super) fn of(record: NodeRecord) -> Self {
+    pub(crate) fn of(record: NodeRecord) -> Self {
         let mut wanted = Self::default();
         for one in record.subscriptions {
             let table = TableName { database: one.schema, table: one.table };

@@ -92,6 +92,17 @@ impl Store {
     }
 }
 
+#[cfg(test)]
+impl Store {
+    /// One whose file is memory.
+    pub(crate) fn in_memory() -> Store {
+        let backend = redb::backends::InMemoryBackend::new();
+        let database = Builder::new().create_with_backend(backend).unwrap();
+        begin(&database).unwrap();
+        Store::new(database, PathBuf::new(), Disk::default())
+    }
+}
+
 fn open(folder: &Path, path: &Path) -> Result<Store, OpenError> {
     let failed = |at: &Path| {
         let path = at.to_path_buf();

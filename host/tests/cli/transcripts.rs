@@ -57,6 +57,11 @@ fn cert() {
 }
 
 #[test]
+fn replication() {
+    play("host/tests/cli/transcripts/replication.md");
+}
+
+#[test]
 fn users() {
     play("host/tests/cli/transcripts/users.md");
 }

@@ -31,15 +31,28 @@ const KEY: usize = size_of::<Key>() + ALLOCATION;
 ///
 /// See [`DecodeError`]: bytes that are no message, or more of them than `limits` allows.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Value, DecodeError> {
-    if bytes.len() > limits.length {
-        return Err(DecodeError::TooLong { limit: limits.length });
-    }
-    let mut decoder = Decoder { bytes, at: 0, limits, items: 0, memory: 0, slots: Slots::none() };
+    let mut decoder = Decoder::new(bytes, limits)?;
     let value = decoder.value(limits.depth.min(DEEPEST))?;
-    if decoder.at < bytes.len() {
-        return Err(DecodeError::Trailing { at: decoder.at });
-    }
+    decoder.end()?;
     Ok(value)
+}
+
+/// The maps of a chain: each but the last has the next one below the key `link`. They come without
+/// these entries. Where the entry is a map's last one, the chain does not count as nesting: it may
+/// have any number of such maps. Other bytes are a chain of one value; a chain that ends with `null`
+/// or `undefined` is without.
+///
+/// # Errors
+///
+/// As of [`decode`].
+pub fn decode_chain(bytes: &[u8], limits: &Limits, link: &str) -> Result<Vec<Value>, DecodeError> {
+    let mut decoder = Decoder::new(bytes, limits)?;
+    decoder.link = Some(link);
+    let first = decoder.value(limits.depth.min(DEEPEST))?;
+    let mut chain = vec![first];
+    decoder.follow(link, limits.depth.min(DEEPEST), &mut chain)?;
+    decoder.end()?;
+    Ok(chain)
 }
 
 struct Decoder<'a> {
@@ -50,10 +63,79 @@ struct Decoder<'a> {
     items: usize,
     memory: usize,
     slots: Slots,
+    /// The key by which the next value, if it is a map, may have another as its last entry; what
+    /// is within it may not.
+    link: Option<&'a str>,
+    /// Whether the last entry was such a one: its value comes next.
+    is_linked: bool,
+    /// What an entry before the last one has linked.
+    linked: Vec<Value>,
 }
 
 /// `depth` is how many levels may still follow. `start` is where the value begins, for errors.
 impl<'a> Decoder<'a> {
+    fn new(bytes: &'a [u8], limits: &'a Limits) -> Result<Self, DecodeError> {
+        if bytes.len() > limits.length {
+            return Err(DecodeError::TooLong { limit: limits.length });
+        }
+        let (slots, link) = (Slots::none(), None);
+        Ok(Self {
+            bytes,
+            at: 0,
+            limits,
+            items: 0,
+            memory: 0,
+            slots,
+            link,
+            is_linked: false,
+            linked: Vec::new(),
+        })
+    }
+
+    /// Adds to the chain what the last of it has linked, and what that has, and so on.
+    fn follow(
+        &mut self,
+        link: &'a str,
+        depth: usize,
+        chain: &mut Vec<Value>,
+    ) -> Result<(), DecodeError> {
+        loop {
+            let linked = std::mem::take(&mut self.linked);
+            if !linked.is_empty() {
+                chain.extend(linked);
+                return Ok(());
+            }
+            if !std::mem::take(&mut self.is_linked) {
+                return Ok(());
+            }
+            self.link = Some(link);
+            let value = self.value(depth)?;
+            self.link = None;
+            if matches!(value, Value::Null | Value::Undefined) {
+                return Ok(());
+            }
+            self.charge(2 * size_of::<Value>())?;
+            chain.push(value);
+        }
+    }
+
+    /// What follows a key that links, with entries after it.
+    fn links(&mut self, link: &'a str, depth: usize) -> Result<(), DecodeError> {
+        let mut chain = Vec::new();
+        self.is_linked = true;
+        self.follow(link, depth, &mut chain)?;
+        self.linked = chain;
+        Ok(())
+    }
+
+    /// Fails unless all bytes are read.
+    fn end(&self) -> Result<(), DecodeError> {
+        if self.at < self.bytes.len() {
+            return Err(DecodeError::Trailing { at: self.at });
+        }
+        Ok(())
+    }
+
     fn value(&mut self, depth: usize) -> Result<Value, DecodeError> {
         self.items += 1;
         if self.items > self.limits.items {
@@ -132,6 +214,7 @@ impl<'a> Decoder<'a> {
     fn array(&mut self, length: usize, start: usize, depth: usize) -> Result<Value, DecodeError> {
         let depth = self.deeper(depth)?;
         self.must_hold(length, start)?;
+        self.link = None;
         let mut items = Vec::new();
         for _ in 0..length {
             self.grow(&mut items, length)?;
@@ -143,10 +226,22 @@ impl<'a> Decoder<'a> {
     fn map(&mut self, length: usize, start: usize, depth: usize) -> Result<Value, DecodeError> {
         let depth = self.deeper(depth)?;
         self.must_hold(length.saturating_mul(2), start)?;
+        let link = self.link.take();
         let mut entries: Vec<(Key, Value)> = Vec::new();
-        for _ in 0..length {
-            self.grow(&mut entries, length)?;
+        let mut has_link = false;
+        for left in (0..length).rev() {
             let key = self.key()?;
+            if let Some(link) = link.filter(|link| **link == *key) {
+                if std::mem::replace(&mut has_link, true) {
+                    return Err(DecodeError::DuplicateKey { at: start });
+                }
+                match left {
+                    0 => self.is_linked = true,
+                    _ => self.links(link, depth)?,
+                }
+                continue;
+            }
+            self.grow(&mut entries, length)?;
             entries.push((key, self.value(depth)?));
         }
         if has_twice(entries.iter().map(|(key, _)| key)) {
@@ -160,8 +255,16 @@ impl<'a> Decoder<'a> {
         let length = shape.keys.len();
         self.must_hold(length, start)?;
         self.charge(shape.cost)?;
+        let link = self.link.take();
         let mut entries = Vec::new();
-        for key in &shape.keys {
+        for (index, key) in shape.keys.iter().enumerate() {
+            if let Some(link) = link.filter(|link| **link == **key) {
+                match length - index {
+                    1 => self.is_linked = true,
+                    _ => self.links(link, depth)?,
+                }
+                continue;
+            }
             self.grow(&mut entries, length)?;
             entries.push((Key::clone(key), self.value(depth)?));
         }

@@ -1,6 +1,6 @@
 //! A value to bytes.
 
-use crate::value::{LARGEST_IN_A_NUMBER, Value};
+use crate::value::{Key, LARGEST_IN_A_NUMBER, Value};
 
 /// The value as MessagePack that any msgpackr decoder reads: objects as plain maps, never as
 /// records, and no byte from `40` to `7f` where a value begins, which a decoder with shared
@@ -12,6 +12,36 @@ pub fn encode(value: &Value) -> Vec<u8> {
     let mut out = Vec::new();
     write(&mut out, value);
     out
+}
+
+/// The maps of a chain as one message, each the last entry of the one before, below the key
+/// `link`; as [`decode_chain`](crate::decode_chain) reads it. The chain ends after a value that is
+/// no map.
+pub fn encode_chain(chain: &[Value], link: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = chain.iter();
+    while let Some(value) = rest.next() {
+        match value {
+            Value::Map(entries) if !rest.as_slice().is_empty() => {
+                map(&mut out, entries, 1);
+                string(&mut out, link);
+            }
+            _ => {
+                write(&mut out, value);
+                break;
+            }
+        }
+    }
+    out
+}
+
+/// A map that has so many more entries, which follow.
+fn map(out: &mut Vec<u8>, entries: &[(Key, Value)], more: usize) {
+    length(out, entries.len() + more, Some((0x80, 15)), None, 0xde, 0xdf);
+    for (key, value) in entries {
+        string(out, key);
+        write(out, value);
+    }
 }
 
 fn write(out: &mut Vec<u8>, value: &Value) {
@@ -34,13 +64,7 @@ fn write(out: &mut Vec<u8>, value: &Value) {
             length(out, items.len(), Some((0x90, 15)), None, 0xdc, 0xdd);
             items.iter().for_each(|item| write(out, item));
         }
-        Value::Map(entries) => {
-            length(out, entries.len(), Some((0x80, 15)), None, 0xde, 0xdf);
-            for (key, value) in entries {
-                string(out, key);
-                write(out, value);
-            }
-        }
+        Value::Map(entries) => map(out, entries, 0),
     }
 }
 

@@ -35,8 +35,8 @@ mod limits;
 pub mod names;
 mod value;
 
-pub use decode::decode;
-pub use encode::encode;
+pub use decode::{decode, decode_chain};
+pub use encode::{encode, encode_chain};
 pub use error::DecodeError;
 pub use limits::Limits;
 pub use value::{Key, Value};

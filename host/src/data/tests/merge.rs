@@ -9,6 +9,8 @@ fn foreign(key: u64, timestamp: u64, node: &str, name: Option<&str>) -> Foreign 
         key: Key::try_from(json!(key)).unwrap(),
         version: Version { timestamp, node: node.into() },
         row: name.map(row),
+        is_partial: false,
+        wins_tie: false,
     }
 }
 
@@ -47,7 +49,7 @@ async fn the_newer_one_wins_in_any_order() {
 #[tokio::test]
 async fn what_was_seen_is_older_than_what_is_written_next() {
     let node = Node::with_dogs().await;
-    let future = version::now() + 3_600_000_000;
+    let future = now() + 3_600_000_000;
     node.data.merge(&dog(), vec![foreign(1, future, "z", Some("theirs"))]).await.unwrap();
     let node = node.again().await;
     node.write(Write::Upsert, json!([{ "id": 1, "name": "ours" }])).await.unwrap();
@@ -70,8 +72,8 @@ async fn tombstones_expire_and_rows_do_not() {
     node.data.delete(&dog(), keys(old.into()), "admin").await.unwrap();
     let day = Duration::from_secs(24 * 60 * 60);
     assert_eq!(node.data.expire_tombstones(day).await, Ok(0));
-    let deleted = version::now();
-    while version::now() / 1000 <= deleted / 1000 {
+    let deleted = now();
+    while now() / 1000 <= deleted / 1000 {
         tokio::task::yield_now().await;
     }
     assert_eq!(node.data.expire_tombstones(Duration::ZERO).await, Ok(11_000));

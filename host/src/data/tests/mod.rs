@@ -1,5 +1,6 @@
 //! Tests of the data layer on real files.
 
+mod arrivals;
 mod capability;
 mod changes;
 mod disk;
@@ -65,6 +66,10 @@ async fn open(root: &Path, limits: DataLimits) -> Data {
     let node_name = Some("node1".into());
     let config = DataConfig { node_name, limits, ..DataConfig::default() };
     Data::open(store, config).await.unwrap()
+}
+
+fn now() -> u64 {
+    WallClock::default().now()
 }
 
 fn name(database: &str, table: &str) -> TableName {

@@ -1,0 +1,97 @@
+//! The figures as metrics, taken when they are asked for.
+
+use std::fmt::Error;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Unit;
+
+use super::{Shared, SubscriptionFigures as Figures, now};
+
+/// One number of each subscription.
+enum Number {
+    Counter(fn(&Figures) -> u64),
+    Gauge(fn(&Figures) -> f64),
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a float of so many messages is near enough")]
+const NUMBERS: [(&str, &str, Option<Unit>, Number); 6] = [
+    (
+        "lag_messages",
+        "Messages of a subscription that are not applied yet",
+        None,
+        Number::Gauge(|one| one.lag_messages as f64),
+    ),
+    (
+        "lag",
+        "How old these are at the most",
+        Some(Unit::Seconds),
+        Number::Gauge(|one| one.lag_seconds),
+    ),
+    ("applied", "Rows that were written or deleted", None, Number::Counter(|one| one.applied)),
+    (
+        "dropped",
+        "Messages and rows that were known already",
+        None,
+        Number::Counter(|one| one.dropped),
+    ),
+    (
+        "dead_lettered",
+        "Messages that could not be applied, and were put aside",
+        None,
+        Number::Counter(|one| one.dead_lettered),
+    ),
+    (
+        "gap",
+        "Messages that were removed from the stream unread, and are lost",
+        None,
+        Number::Counter(|one| one.gap),
+    ),
+];
+
+impl Collector for Shared {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let snapshot = self.snapshot(now());
+        let outbox = snapshot.outbox;
+        let mut gauge = |name: &str, help: &str, unit: Option<&Unit>, value: f64| {
+            let gauge = ConstGauge::new(value);
+            gauge.encode(encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?)
+        };
+        #[expect(clippy::cast_precision_loss, reason = "near enough")]
+        let waiting = outbox.waiting as f64;
+        gauge("outbox_changes", "Changes that are not published yet", None, waiting)?;
+        let help = "How long the oldest of them has waited";
+        gauge("outbox_age", help, Some(&Unit::Seconds), outbox.waiting_seconds)?;
+        let mut counter = |name: &str, help: &str, value: u64| {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
+        };
+        counter("published", "Messages that were published", outbox.published)?;
+        counter("publish_failures", "Times that publishing began again", outbox.failures)?;
+        let help = "Changes that had left the log before they were published";
+        counter("outbox_gap", help, outbox.gap)?;
+        for (name, help, unit, number) in NUMBERS {
+            let kind = match number {
+                Number::Counter(_) => MetricType::Counter,
+                Number::Gauge(_) => MetricType::Gauge,
+            };
+            let mut family = encoder.encode_descriptor(name, help, unit.as_ref(), kind)?;
+            for one in &snapshot.subscriptions {
+                let labels = [
+                    ("node", one.node.as_str()),
+                    ("database", one.table.database.as_str()),
+                    ("table", one.table.table.as_str()),
+                ];
+                let encoder = family.encode_family(&labels)?;
+                match number {
+                    Number::Counter(of) => ConstCounter::new(of(one)).encode(encoder)?,
+                    Number::Gauge(of) => ConstGauge::new(of(one)).encode(encoder)?,
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,435 @@
+//! One table of one other node: what comes on its stream is applied here, in the stream's order.
+//!
+//! The store says up to where it was applied, in the same transaction as the rows; the durable
+//! consumer on the other node is a cursor that is put where the store says. A message is acknowledged
+//! once it is durable here. So whatever is lost or comes twice, of messages, acknowledgements, this
+//! process or the store's last minutes, each is applied once and in order.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use harper_wire::names;
+
+use super::bus::{Bus, BusError, Delivery, Missing, Reader};
+use super::judge::{Judge, Judged, Verdict};
+use crate::capabilities::TableName;
+use crate::data::{self, Applied, Arrivals, Data, Incoming};
+use crate::figures;
+use crate::store::Start;
+use crate::transaction::Limits;
+
+/// Bytes of messages that are applied together: one message more may have more.
+const BYTES: usize = 16 << 20;
+/// Beyond, messages are decoded where they are in nobody's way.
+const FEW_BYTES: usize = 64 << 10;
+/// For so long a message of a table that is not here is held, in microseconds: the table may be
+/// about to be made.
+const UNKNOWN_TABLE: u64 = 10_000_000;
+
+/// What one subscription is to do.
+#[derive(Debug, Clone)]
+pub(crate) struct Subscription {
+    /// The other node.
+    pub(crate) source: String,
+    /// The table.
+    pub(crate) table: TableName,
+    /// Where it begins.
+    pub(crate) start: Start,
+    /// All tables that this node has subscribed to there.
+    pub(crate) tables: Arc<BTreeSet<TableName>>,
+}
+
+/// How all subscriptions of a node are applied.
+#[derive(Debug, Clone)]
+pub(crate) struct How {
+    /// This node.
+    pub(crate) node: String,
+    /// Messages that are applied together at most.
+    pub(crate) most: usize,
+    /// Whether what is applied is published onward.
+    pub(crate) republish: bool,
+}
+
+/// Applies one stream.
+pub(crate) struct Ingest<B: Bus> {
+    data: Data,
+    bus: Arc<B>,
+    how: How,
+    of: Subscription,
+    stream: String,
+    figures: Arc<figures::Subscription>,
+    open: Option<Open<B::Reader>>,
+    /// That a message waits for the clock was said.
+    has_told: bool,
+    /// Since when a message is held whose table is not here.
+    unknown_since: Option<u64>,
+}
+
+/// A stream that is being read.
+struct Open<R> {
+    reader: R,
+    /// As it is stored.
+    stored: Option<Applied>,
+    applied: Applied,
+    /// Has come, and is not applied yet.
+    waiting: VecDeque<Delivery>,
+}
+
+/// What a step has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Something; there may be more.
+    Some,
+    /// Nothing has come.
+    Nothing,
+    /// What comes next is held for so long at least.
+    Held(Duration),
+}
+
+/// Why nothing is applied at the moment. The stream is looked at anew at the next step.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum IngestError {
+    /// The other node, or the bus.
+    #[error("{0}")]
+    Bus(#[from] BusError),
+    /// Messages between are missing: they were given to an earlier reader.
+    #[error("messages have come out of order")]
+    Hole,
+    /// The store.
+    #[error("what has come cannot be applied: {0}")]
+    Data(#[from] data::Error),
+}
+
+/// A message among those that are applied together.
+enum Next {
+    Apply(Judged),
+    Pass,
+    /// It, and what comes after it, waits.
+    Hold(u64),
+}
+
+impl<B: Bus> Ingest<B> {
+    pub(crate) fn new(
+        data: Data,
+        bus: Arc<B>,
+        how: How,
+        of: Subscription,
+        figures: Arc<figures::Subscription>,
+    ) -> Self {
+        let stream = names::stream(&of.table.database, &of.table.table);
+        Self {
+            data,
+            bus,
+            how,
+            of,
+            stream,
+            figures,
+            open: None,
+            unknown_since: None,
+            has_told: false,
+        }
+    }
+
+    /// The other node, and the table.
+    pub(crate) fn of(&self) -> (&str, &TableName) {
+        (&self.of.source, &self.of.table)
+    }
+
+    /// Applies what comes next, and acknowledges it.
+    pub(crate) async fn step(&mut self) -> Result<Step, IngestError> {
+        let step = self.read().await;
+        if step.is_err() {
+            self.figures.set_reached(false);
+        }
+        step
+    }
+
+    async fn read(&mut self) -> Result<Step, IngestError> {
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => self.open().await?,
+        };
+        if open.waiting.is_empty() {
+            // Whoever gives this up loses what is not stored, and that comes again.
+            open.waiting = open.reader.next(self.how.most).await?.into();
+        }
+        let step = self.apply(&mut open).await?;
+        self.open = Some(open);
+        Ok(step)
+    }
+
+    /// Puts the durable consumer where the store is, and reads.
+    async fn open(&mut self) -> Result<Open<B::Reader>, IngestError> {
+        let Subscription { source, table, start, .. } = &self.of.clone();
+        let look = self.bus.look(source, table).await?;
+        let subscription = serde_json::to_string(start).unwrap_or_default();
+        let stored = self.data.applied(source, &self.stream).await?;
+        let known = stored.as_ref().filter(|stored| stored.subscription == subscription);
+        let sequence = match (known, start) {
+            (Some(known), _) if known.created == look.created => {
+                if look.last < known.sequence {
+                    tracing::warn!(
+                        node = source,
+                        table = %table,
+                        "the stream has lost its end: what it has been given since is new"
+                    );
+                }
+                known.sequence.min(look.last)
+            }
+            // The stream is another one by now: all of it is new.
+            (Some(_), _) => {
+                tracing::warn!(
+                    node = source,
+                    table = %table,
+                    "the stream was made anew: what it held and was not read is lost"
+                );
+                0
+            }
+            (None, Start::After { created: Some(created), sequence })
+                if *created == look.created =>
+            {
+                *sequence
+            }
+            (None, Start::After { .. }) => 0,
+            (None, Start::Now | Start::Time(_)) => match look.durable {
+                Some(durable) if durable.is_new => durable.delivered,
+                // Where it began is not known any more.
+                Some(durable) if *start == Start::Now => durable.acknowledged,
+                durable => {
+                    if durable.is_some() {
+                        self.bus.remove(source, table).await?;
+                    }
+                    self.bus.is_missing(Missing::Durable(source));
+                    return Err(BusError::NoDurable.into());
+                }
+            },
+        };
+        let applied = Applied { created: look.created, subscription, sequence };
+        let mut stored = stored;
+        if stored.as_ref() != Some(&applied) {
+            // Before anything is given, so that where it began is known from then on.
+            self.store(stored, &applied, Vec::new(), Vec::new()).await?;
+            stored = Some(applied.clone());
+        }
+        let lost = look.first.saturating_sub(sequence + 1);
+        let applied =
+            if lost > 0 { self.pass_gap(&mut stored, applied, lost).await? } else { applied };
+        let stands = look.durable.is_some_and(|durable| {
+            durable.delivered == applied.sequence && durable.acknowledged <= applied.sequence
+        });
+        if !stands {
+            self.bus.begin_at(source, table, applied.sequence + 1).await?;
+        }
+        let reader = self.bus.read(source, table, self.how.most).await?;
+        self.figures.set_pending(look.last.saturating_sub(applied.sequence));
+        self.figures.set_reached(true);
+        let waiting = VecDeque::new();
+        Ok(Open { reader, stored, applied, waiting })
+    }
+
+    /// So many messages are gone before they were read: that is said, and written down.
+    async fn pass_gap(
+        &mut self,
+        stored: &mut Option<Applied>,
+        mut applied: Applied,
+        lost: u64,
+    ) -> Result<Applied, IngestError> {
+        applied.sequence += lost;
+        self.store(stored.clone(), &applied, Vec::new(), Vec::new()).await?;
+        *stored = Some(applied.clone());
+        self.figures.count_gap(lost);
+        tracing::error!(
+            node = self.of.source,
+            table = %self.of.table,
+            lost,
+            "messages were removed from the stream before they were read: their changes are lost here"
+        );
+        Ok(applied)
+    }
+
+    async fn store(
+        &mut self,
+        before: Option<Applied>,
+        applied: &Applied,
+        changes: Vec<data::Arrival>,
+        dead: Vec<(Arc<data::Message>, String)>,
+    ) -> Result<data::Outcome, data::Error> {
+        let arrivals = Arrivals {
+            source: self.of.source.clone(),
+            stream: self.stream.clone(),
+            before,
+            applied: applied.clone(),
+            changes,
+            dead,
+            are_told: self.how.republish,
+        };
+        self.data.apply(arrivals).await
+    }
+
+    /// Applies as much of what waits as can be at once.
+    async fn apply(&mut self, open: &mut Open<B::Reader>) -> Result<Step, IngestError> {
+        let mut replies = Vec::new();
+        let mut applied = open.applied.clone();
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while let Some(delivery) = open.waiting.front() {
+            let sequence = delivery.message.sequence;
+            if sequence > applied.sequence + 1 {
+                if !taken.is_empty() {
+                    break;
+                }
+                // They may have been given to somebody else: then they are there, and the durable
+                // consumer is made anew.
+                let (source, table) = (&self.of.source, &self.of.table);
+                let next = self.bus.next_message(source, table, applied.sequence + 1).await?;
+                if next.is_some_and(|next| next < sequence) {
+                    return Err(IngestError::Hole);
+                }
+                let lost = sequence - applied.sequence - 1;
+                applied = self.pass_gap(&mut open.stored, applied, lost).await?;
+                open.applied = applied.clone();
+            }
+            if taken.len() >= self.how.most || (bytes > BYTES && !taken.is_empty()) {
+                break;
+            }
+            let Some(delivery) = open.waiting.pop_front() else { break };
+            if sequence <= applied.sequence {
+                replies.push(delivery.reply);
+                continue;
+            }
+            applied.sequence = sequence;
+            bytes += delivery.message.payload.len();
+            taken.push(delivery);
+        }
+        let last = taken.last().map(|last| (last.published, last.pending));
+        let (judged, held) = self.judge(taken, bytes).await?;
+        let mut changes = Vec::with_capacity(judged.len());
+        let (mut dead, mut dropped) = (Vec::new(), 0);
+        for (delivery, next) in judged {
+            open.applied.sequence = delivery.message.sequence;
+            replies.push(delivery.reply);
+            match next {
+                Next::Apply(judged) => {
+                    changes.extend(judged.changes);
+                    dead.extend(judged.dead);
+                }
+                Next::Pass | Next::Hold(_) => dropped += 1,
+            }
+        }
+        let is_held = held.is_some();
+        let (mut wait, mut back) = (0, 0);
+        if let Some((deliveries, until)) = held {
+            wait = until.saturating_sub(self.data.now());
+            back = deliveries.len() as u64;
+            for delivery in deliveries.into_iter().rev() {
+                open.waiting.push_front(delivery);
+            }
+        }
+        self.figures.set_held(is_held);
+        self.has_told &= is_held;
+        if open.stored.as_ref() != Some(&open.applied) && !replies.is_empty() {
+            let before = open.stored.clone();
+            let outcome = self.store(before, &open.applied, changes, dead).await?;
+            open.stored = Some(open.applied.clone());
+            self.figures.count_applied(outcome.applied);
+            self.figures.count_dropped(dropped + outcome.older);
+            self.figures.count_dead_lettered(outcome.dead);
+        }
+        if let Some((published, pending)) = last {
+            self.figures.advance(published, pending + back);
+        }
+        let is_nothing = replies.is_empty();
+        if !is_nothing {
+            open.reader.acknowledge(replies).await?;
+        }
+        Ok(match (is_nothing, is_held) {
+            (true, true) => Step::Held(Duration::from_micros(wait)),
+            (true, false) => Step::Nothing,
+            _ => Step::Some,
+        })
+    }
+
+    /// What is to be done about each of these, up to one that waits; and that one, with what comes
+    /// after it, and until when.
+    async fn judge(
+        &mut self,
+        deliveries: Vec<Delivery>,
+        bytes: usize,
+    ) -> Result<(Vec<(Delivery, Next)>, Option<(Vec<Delivery>, u64)>), IngestError> {
+        let judge = Judge {
+            node: self.how.node.clone(),
+            tables: self.of.tables.clone(),
+            limits: Limits::default(),
+            now: self.data.now(),
+        };
+        let now = judge.now;
+        let judge_all = move || {
+            let judged = deliveries.into_iter().map(|delivery| {
+                let verdict = judge.judge(&delivery);
+                (delivery, verdict)
+            });
+            judged.collect::<Vec<_>>()
+        };
+        let all = if bytes > FEW_BYTES {
+            let judged = tokio::task::spawn_blocking(judge_all).await;
+            judged.map_err(|_| data::Error::Lost)?
+        } else {
+            judge_all()
+        };
+        let mut judged = Vec::with_capacity(all.len());
+        let mut all = all.into_iter();
+        // Tables that come before in the same batch.
+        let mut made = BTreeSet::new();
+        while let Some((delivery, verdict)) = all.next() {
+            let next = self.next(verdict, now, &mut made);
+            if let Next::Hold(until) = next {
+                let mut held = vec![delivery];
+                held.extend(all.map(|(delivery, _)| delivery));
+                return Ok((judged, Some((held, until))));
+            }
+            judged.push((delivery, next));
+        }
+        Ok((judged, None))
+    }
+
+    fn next(&mut self, verdict: Verdict, now: u64, made: &mut BTreeSet<TableName>) -> Next {
+        let judged = match verdict {
+            Verdict::Known => return Next::Pass,
+            Verdict::Early(until) => {
+                self.tell_early(until - now);
+                return Next::Hold(until);
+            }
+            Verdict::Apply(judged) => judged,
+        };
+        for change in &judged.changes {
+            if let Incoming::Schema { .. } = change.what {
+                made.insert(change.table.clone());
+            }
+        }
+        let is_unknown = |table: &TableName| !made.contains(table) && !self.data.has_table(table);
+        if judged.changes.iter().any(|change| is_unknown(&change.table)) {
+            let since = *self.unknown_since.get_or_insert(now);
+            let until = since.saturating_add(UNKNOWN_TABLE);
+            // A clock that was set back starts the wait anew.
+            if now < until && now >= since {
+                return Next::Hold(until);
+            }
+            // It is refused as one of a table that there is not.
+            return Next::Apply(judged);
+        }
+        self.unknown_since = None;
+        Next::Apply(judged)
+    }
+
+    fn tell_early(&mut self, by: u64) {
+        if !std::mem::replace(&mut self.has_told, true) {
+            tracing::error!(
+                node = self.of.source,
+                table = %self.of.table,
+                seconds = by / 1_000_000,
+                "a change is from the future: it, and what comes after it, waits until this node's \
+                 clock is less than 60 s behind it; the clock of one of the two is wrong"
+            );
+        }
+    }
+}

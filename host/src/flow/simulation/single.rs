@@ -1,0 +1,330 @@
+//! One thing that goes wrong, and what becomes of it exactly.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::bus::{Network, SimulatedBus};
+use crate::capabilities::TableName;
+use crate::data::{Data, DataConfig, Key, Row, WallClock, Write};
+use crate::figures::{Figures, State, SubscriptionFigures};
+use crate::flow::bus::{Bus, Outbound};
+use crate::flow::ingest::{How, Ingest, IngestError, Step, Subscription};
+use crate::flow::publish::{Published, Publisher};
+use crate::store::{Start, Store};
+use crate::transaction::{Change, Part, Passed, Transaction};
+
+const BEGIN: u64 = 1_800_000_000_000_000;
+
+/// Node `b`, which has subscribed to a table of `a`.
+struct Pair {
+    network: Network,
+    time: Arc<AtomicU64>,
+    store: Store,
+    _folder: tempfile::TempDir,
+    a: Data,
+    b: Data,
+    figures: Arc<Figures>,
+    ingest: Ingest<SimulatedBus>,
+    publisher: Publisher<SimulatedBus>,
+}
+
+fn dog() -> TableName {
+    TableName { database: "dev".into(), table: "dog".into() }
+}
+
+fn how(most: usize) -> How {
+    How { node: "b".into(), most, republish: false }
+}
+
+fn subscription() -> Subscription {
+    Subscription {
+        source: "a".into(),
+        table: dog(),
+        start: Start::After { created: None, sequence: 0 },
+        tables: Arc::new([dog()].into()),
+    }
+}
+
+impl Pair {
+    async fn new(most: usize) -> Pair {
+        let pair = Pair::without_table(most).await;
+        pair.b.create_table(&dog(), "id", &[], "admin").await.unwrap();
+        pair
+    }
+
+    async fn without_table(most: usize) -> Pair {
+        let network = Network::default();
+        network.state().make("a", &dog());
+        let time = Arc::new(AtomicU64::new(BEGIN));
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        let open = async |name: &str, store: Store| {
+            let time = time.clone();
+            let clock = WallClock::new(move || time.load(Relaxed));
+            let node_name = Some(name.to_owned());
+            let config = DataConfig { node_name, clock, ..DataConfig::default() };
+            Data::open(store, config).await.unwrap()
+        };
+        let (a, b) = (open("a", Store::in_memory()).await, open("b", store.clone()).await);
+        a.create_table(&dog(), "id", &[], "admin").await.unwrap();
+        let figures = Arc::new(Figures::default());
+        let of = figures.subscription("a", &dog());
+        let ingest = Ingest::new(b.clone(), network.bus("b"), how(most), subscription(), of);
+        let publisher = Publisher::new(a.clone(), network.bus("a"), "a".into(), figures.clone());
+        Pair { network, time, store, _folder: folder, a, b, figures, ingest, publisher }
+    }
+
+    /// Forgets what the one that applies knew.
+    fn restart(&mut self) {
+        let (b, bus) = (self.b.clone(), self.network.bus("b"));
+        let of = self.figures.subscription("a", &dog());
+        self.ingest = Ingest::new(b, bus, how(100), subscription(), of);
+    }
+
+    fn figures(&self) -> SubscriptionFigures {
+        self.figures.snapshot().subscriptions.remove(0)
+    }
+
+    async fn write(&self, ids: std::ops::Range<u64>) {
+        for id in ids {
+            let row = Row::from_iter([("id".into(), id.into())]);
+            self.a.write(&dog(), Write::Upsert, vec![row], "admin").await.unwrap();
+        }
+    }
+
+    async fn publish(&mut self) {
+        while self.publisher.step().await.unwrap() == Published::Some {}
+    }
+
+    async fn count(&self) -> u64 {
+        self.b.table(&dog()).await.unwrap().record_count
+    }
+
+    async fn applied(&self) -> Option<u64> {
+        let stream = harper_wire::names::stream("dev", "dog");
+        Some(self.b.applied("a", &stream).await.unwrap()?.sequence)
+    }
+
+    /// Sends what node `c` has done, over node `a`, or whatever else.
+    async fn send(&self, payload: Vec<u8>, passed: Passed) {
+        let id = format!("{}", self.time.fetch_add(1, Relaxed));
+        let message = Outbound { id, passed, payload };
+        self.network.bus("a").publish(&dog(), message).await.unwrap().await.unwrap();
+    }
+
+    fn transaction(&self, ahead: u64, tables: &[&str]) -> Transaction {
+        let part = |table: &&str| {
+            let row = Row::from_iter([("id".into(), ahead.into())]);
+            Part {
+                table: TableName { database: "dev".into(), table: (*table).into() },
+                change: Change::Rows { rows: vec![row], ids: Vec::new(), partial: false },
+            }
+        };
+        let timestamp = self.time.load(Relaxed) + ahead;
+        let version = crate::data::Version { timestamp, node: "c".into() };
+        Transaction { parts: tables.iter().map(part).collect(), version, user: "eve".into() }
+    }
+}
+
+fn from(origin: &str, transacted: &[&str]) -> Passed {
+    let transacted = transacted.iter().map(|name| (*name).to_owned()).collect();
+    Passed { origin: origin.into(), transacted }
+}
+
+// covers: flow.batch
+#[tokio::test]
+async fn no_more_messages_are_applied_together_than_there_may() {
+    let mut pair = Pair::new(3).await;
+    pair.write(0..10).await;
+    pair.publish().await;
+    // The first message tells of the table.
+    for (applied, count) in [(3, 2), (6, 5), (9, 8), (11, 10)] {
+        assert_eq!(pair.ingest.step().await, Ok(Step::Some));
+        assert_eq!((pair.applied().await, pair.count().await), (Some(applied), count));
+    }
+    assert_eq!(pair.ingest.step().await, Ok(Step::Nothing));
+}
+
+// covers: flow.gap
+#[tokio::test]
+async fn messages_that_were_purged_unread_are_counted_as_a_gap() {
+    let mut pair = Pair::new(100).await;
+    pair.write(0..10).await;
+    pair.publish().await;
+    pair.ingest.step().await.unwrap();
+    pair.write(10..30).await;
+    pair.publish().await;
+    assert!(pair.network.state().purge("a", &dog(), 5));
+    // It is found whether the stream was being read or is looked at anew.
+    let mut steps = 0;
+    while pair.ingest.step().await != Ok(Step::Nothing) {
+        steps += 1;
+        assert!(steps < 10);
+    }
+    assert_eq!((pair.count().await, pair.figures().gap), (15, 15));
+    pair.write(30..40).await;
+    pair.publish().await;
+    assert!(pair.network.state().purge("a", &dog(), 0));
+    pair.restart();
+    assert_eq!(pair.ingest.step().await, Ok(Step::Nothing));
+    assert_eq!((pair.count().await, pair.figures().gap), (15, 25));
+    assert_eq!(pair.applied().await, Some(41));
+    pair.restart();
+    assert_eq!(pair.ingest.step().await, Ok(Step::Nothing));
+    assert_eq!(pair.figures().gap, 25, "it is counted once");
+}
+
+// covers: flow.future
+#[tokio::test]
+async fn a_message_from_the_future_waits_for_the_clock() {
+    let mut pair = Pair::new(100).await;
+    let first = pair.transaction(59_000_000, &["dog"]);
+    let second = pair.transaction(90_000_000, &["dog"]);
+    let third = pair.transaction(1, &["dog"]);
+    for transaction in [first, second, third] {
+        pair.send(transaction.encode(), from("c", &["c", "a"])).await;
+    }
+    assert_eq!(pair.ingest.step().await, Ok(Step::Some));
+    assert_eq!((pair.applied().await, pair.count().await), (Some(1), 1));
+    let Ok(Step::Held(wait)) = pair.ingest.step().await else { panic!("it is held") };
+    assert!(wait > Duration::from_secs(29) && wait <= Duration::from_secs(30), "{wait:?}");
+    assert_eq!(pair.figures().state, State::Held);
+    pair.time.fetch_add(30_000_000, Relaxed);
+    assert_eq!(pair.ingest.step().await, Ok(Step::Some));
+    assert_eq!((pair.applied().await, pair.count().await), (Some(3), 3));
+    assert_eq!(pair.figures().state, State::Current);
+    assert_eq!(pair.b.dead_letters(0, 10).await.unwrap(), []);
+}
+
+// covers: flow.unknown-table
+#[tokio::test]
+async fn a_message_of_a_table_that_is_not_here_waits_for_it_for_a_while() {
+    let mut pair = Pair::without_table(100).await;
+    let message = pair.transaction(5, &["dog"]).encode();
+    pair.send(message, from("c", &["c"])).await;
+    assert!(matches!(pair.ingest.step().await, Ok(Step::Held(_))));
+    pair.time.fetch_add(9_000_000, Relaxed);
+    assert!(matches!(pair.ingest.step().await, Ok(Step::Held(_))));
+    pair.b.create_table(&dog(), "id", &[], "admin").await.unwrap();
+    assert_eq!(pair.ingest.step().await, Ok(Step::Some));
+    assert_eq!(pair.count().await, 1);
+    pair.b.drop_table(&dog()).await.unwrap();
+    for n in 1..3 {
+        let message = pair.transaction(n, &["dog"]).encode();
+        pair.send(message, from("c", &["c"])).await;
+    }
+    assert!(matches!(pair.ingest.step().await, Ok(Step::Held(_))));
+    pair.time.fetch_add(10_000_001, Relaxed);
+    assert_eq!(pair.ingest.step().await, Ok(Step::Some));
+    assert_eq!(pair.b.dead_letters(0, 10).await.unwrap().len(), 2);
+    assert_eq!(pair.applied().await, Some(3));
+}
+
+// covers: flow.unknown-table
+#[tokio::test]
+async fn a_table_is_made_by_the_message_that_tells_of_it() {
+    let mut pair = Pair::without_table(100).await;
+    pair.write(0..3).await;
+    pair.publish().await;
+    assert_eq!(pair.ingest.step().await, Ok(Step::Some));
+    assert_eq!(pair.count().await, 3);
+}
+
+// covers: flow.filter
+#[tokio::test]
+async fn what_was_not_subscribed_to_is_laid_aside_and_what_is_known_is_dropped() {
+    let mut pair = Pair::new(100).await;
+    let cat = TableName { database: "dev".into(), table: "cat".into() };
+    pair.b.create_table(&cat, "id", &[], "admin").await.unwrap();
+    let both = pair.transaction(1, &["dog", "cat"]).encode();
+    pair.send(both.clone(), from("c", &["c"])).await;
+    pair.send(b"\xc1 no message".to_vec(), from("c", &["c"])).await;
+    for passed in [from("b", &["c"]), from("c", &["c", "b"])] {
+        let known = pair.transaction(7, &["dog"]).encode();
+        pair.send(known, passed).await;
+    }
+    let mut ours = pair.transaction(8, &["dog"]);
+    ours.version.node = "b".into();
+    pair.send(ours.encode(), from("c", &["c"])).await;
+    assert_eq!(pair.ingest.step().await, Ok(Step::Some));
+    assert_eq!((pair.count().await, pair.applied().await), (1, Some(5)));
+    assert_eq!(pair.b.table(&cat).await.unwrap().record_count, 0);
+    let letters = pair.b.dead_letters(0, 10).await.unwrap();
+    let [(_, first), (_, second)] = &letters[..] else { panic!("{letters:?}") };
+    assert_eq!(first.reason, "this node has not subscribed to 'dev.cat'");
+    assert_eq!((&first.payload, first.sequence), (&both, 1));
+    assert_eq!((&*second.payload, second.sequence), (&b"\xc1 no message"[..], 2));
+}
+
+// covers: flow.full.store
+#[tokio::test]
+async fn what_comes_while_the_disk_is_full_is_applied_once_there_is_room() {
+    let mut pair = Pair::new(10).await;
+    pair.write(0..5).await;
+    pair.publish().await;
+    pair.ingest.step().await.unwrap();
+    let size = std::fs::metadata(pair._folder.path().join("database/harper.redb")).unwrap().len();
+    pair.store.set_room(Some(size));
+    for id in 5..200_u64 {
+        let text = "x".repeat(20_000);
+        let row = Row::from_iter([("id".into(), id.into()), ("text".into(), text.into())]);
+        pair.a.write(&dog(), Write::Upsert, vec![row], "admin").await.unwrap();
+    }
+    pair.publish().await;
+    let failed = loop {
+        match pair.ingest.step().await {
+            Ok(Step::Some) => {}
+            other => break other,
+        }
+    };
+    assert_eq!(failed, Err(IngestError::Data(crate::data::Error::Full)));
+    let (before, count) = (pair.applied().await.unwrap(), pair.count().await);
+    assert_eq!(before, count + 1, "neither is there without the other");
+    assert!(count < 200);
+    assert!(pair.ingest.step().await.is_err(), "it is still full");
+    pair.store.set_room(None);
+    pair.store.end_rest();
+    while pair.ingest.step().await.unwrap() == Step::Some {}
+    assert_eq!((pair.count().await, pair.applied().await), (200, Some(201)));
+    assert_eq!(pair.figures().applied, 200, "each once");
+}
+
+// covers: flow.large
+#[tokio::test]
+async fn a_transaction_that_is_too_large_for_a_message_goes_out_in_several() {
+    let mut pair = Pair::new(100).await;
+    let row = |id: u64| Row::from_iter([("id".into(), id.into())]);
+    pair.a.write(&dog(), Write::Upsert, (0..100).map(row).collect(), "admin").await.unwrap();
+    let all = Arc::new(Figures::default());
+    let publisher = Publisher::new(pair.a.clone(), pair.network.bus("a"), "a".into(), all);
+    let mut publisher = publisher.with_largest(1000);
+    while publisher.step().await.unwrap() == Published::Some {}
+    while pair.ingest.step().await.unwrap() == Step::Some {}
+    assert_eq!(pair.count().await, 100);
+    assert!(pair.applied().await.unwrap() > 5);
+    let key = |id: u64| Key::try_from(json!(id)).unwrap();
+    pair.a.delete(&dog(), (0..100).map(key).collect(), "admin").await.unwrap();
+    while publisher.step().await.unwrap() == Published::Some {}
+    while pair.ingest.step().await.unwrap() == Step::Some {}
+    assert_eq!(pair.count().await, 0);
+}
+
+// covers: flow.restored-store
+#[tokio::test]
+async fn a_store_of_before_is_brought_up_to_date() {
+    let mut pair = Pair::new(100).await;
+    pair.write(0..10).await;
+    pair.publish().await;
+    while pair.ingest.step().await.unwrap() == Step::Some {}
+    // Another store, which knows nothing of what was acknowledged.
+    let time = pair.time.clone();
+    let clock = WallClock::new(move || time.load(Relaxed));
+    let config = DataConfig { node_name: Some("b".into()), clock, ..DataConfig::default() };
+    pair.b = Data::open(Store::in_memory(), config).await.unwrap();
+    pair.restart();
+    while pair.ingest.step().await.unwrap() == Step::Some {}
+    assert_eq!(pair.count().await, 10);
+}

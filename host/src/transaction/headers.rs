@@ -1,0 +1,51 @@
+//! What a message says beside its bytes.
+
+use async_nats::HeaderMap;
+use async_nats::header::HeaderValue;
+
+use crate::data::MAX_NAME;
+
+const ORIGIN: &str = "origin";
+const TRANSACTED: &str = "transacted_nodes";
+
+/// Nodes that are read of the headers at most; a cluster is far smaller.
+const MOST_NODES: usize = 10_000;
+
+/// By which nodes a message has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// The node that did what it says; empty when it is not said.
+    pub origin: String,
+    /// The nodes that have applied it already.
+    pub transacted: Vec<String>,
+}
+
+impl Passed {
+    /// What the headers of a message say. What cannot be a node's name is left out.
+    pub fn from_headers(headers: &HeaderMap) -> Passed {
+        let is_name = |name: &&str| !name.is_empty() && name.len() <= MAX_NAME;
+        let origin = headers.get(ORIGIN).map(HeaderValue::as_str).filter(is_name);
+        let transacted = headers.get_all(TRANSACTED).map(HeaderValue::as_str).filter(is_name);
+        Passed {
+            origin: origin.unwrap_or_default().to_owned(),
+            transacted: transacted.take(MOST_NODES).map(str::to_owned).collect(),
+        }
+    }
+
+    /// Puts it into the headers of a message. A name with a line break, which no node has, is left
+    /// out.
+    pub fn put_into(&self, headers: &mut HeaderMap) {
+        let value = |name: &str| name.parse::<HeaderValue>().ok();
+        if let Some(origin) = value(&self.origin) {
+            headers.insert(ORIGIN, origin);
+        }
+        for node in self.transacted.iter().filter_map(|name| value(name)) {
+            headers.append(TRANSACTED, node);
+        }
+    }
+
+    /// Whether a node has applied it already, or has made it.
+    pub fn includes(&self, node: &str) -> bool {
+        self.origin == node || self.transacted.iter().any(|other| other == node)
+    }
+}

@@ -1,0 +1,35 @@
+//! A stream that takes nothing more.
+
+use harper_wire::names;
+
+use super::*;
+
+// covers: flow.full.stream
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_stream_takes_nothing_writes_succeed_and_go_out_later() {
+    let cluster = nodes(2).await;
+    let [a, b] = &cluster.nodes[..] else { panic!("two nodes") };
+    make(a).await;
+    share(a, "node-2", true, false).await;
+    insert(&a.data, 0..10, "a").await;
+    arrive(&b.data, 0..10, 10).await;
+    // As a server without room answers: that it stores no more.
+    let context = a.servers.nats.jetstream(&names::domain("node-1"));
+    let mut stream = context.get_stream(names::stream("dev", "dog")).await.unwrap();
+    let usual = stream.info().await.unwrap().config.clone();
+    let mut full = usual.clone();
+    full.discard = async_nats::jetstream::stream::DiscardPolicy::New;
+    full.max_messages = 15;
+    context.update_stream(&full).await.unwrap();
+    insert(&a.data, 10..60, "a").await;
+    eventually("it is full", async || {
+        let mut stream = context.get_stream(names::stream("dev", "dog")).await.unwrap();
+        stream.info().await.unwrap().state.messages == 15
+    })
+    .await
+    .unwrap();
+    assert!(values(&b.data, 0..60).await.len() <= 15);
+    context.update_stream(&usual).await.unwrap();
+    arrive(&b.data, 0..60, 60).await;
+    cluster.stop().await;
+}
