@@ -12,8 +12,16 @@ use crate::runtime::Operation;
 ///
 /// The WebAssembly runtime does not start on this machine.
 pub async fn describe() -> Result<Vec<Operation>, BuildError> {
-    let host = Host::builder().config(NoConfig).build().await?;
-    Ok(host.operations().cloned().chain(crate::operations::descriptions()).collect())
+    let mut operations = host().await?.operations();
+    let natives = crate::operations::descriptions();
+    operations.retain(|one| natives.iter().all(|native| native.name != one.name));
+    operations.extend(natives);
+    Ok(operations)
+}
+
+/// A host that performs nothing.
+pub(crate) async fn host() -> Result<Host, BuildError> {
+    Host::builder().config(NoConfig).build().await
 }
 
 /// The configuration of a host that performs nothing.

@@ -19,6 +19,7 @@ use crate::figures::Figures;
 use crate::metrics::{self, Metrics};
 use crate::nats;
 use crate::operations;
+use crate::plugins::{PluginError, PluginSettings, Plugins, Trust};
 use crate::replication::Replicator;
 use crate::runtime::{
     Answerer, CallError, ComponentSource, Limits, LoadError, Operation, Recoverer, Runtime,
@@ -31,6 +32,8 @@ use crate::users::Users;
 #[derive(Clone)]
 pub struct Host {
     dispatch: Arc<Dispatch>,
+    /// Its operations are there as long as this is.
+    _plugins: Arc<Plugins>,
     servers: Option<nats::Nats>,
     replicator: Option<Replicator>,
     figures: Option<Arc<Figures>>,
@@ -143,13 +146,17 @@ impl Host {
     }
 
     /// The name of the operation that `request` names; none of one that there is not.
-    pub(crate) fn operation_of(&self, request: &Map<String, Value>) -> Option<&str> {
+    pub(crate) fn operation_of(&self, request: &Map<String, Value>) -> Option<Arc<str>> {
         self.dispatch.name_of(request)
     }
 
     /// All operations, in the order of their names.
-    pub fn operations(&self) -> impl Iterator<Item = &Operation> {
+    pub fn operations(&self) -> Vec<Operation> {
         self.dispatch.operations()
+    }
+
+    pub(crate) fn runtime(&self) -> &Runtime {
+        self.dispatch.runtime()
     }
 }
 
@@ -173,6 +180,8 @@ pub struct HostBuilder {
     tables: Option<Arc<dyn Tables>>,
     replication: Option<Arc<dyn Replication>>,
     plugins: Vec<PluginToLoad>,
+    configured_plugins: Vec<PluginSettings>,
+    plugins_in_development: Vec<(PathBuf, bool)>,
     operations: Vec<(Operation, Arc<Native>)>,
     clustering_limits: Option<Limits>,
     peer_limits: Option<Limits>,
@@ -205,6 +214,9 @@ pub enum BuildError {
     /// A plugin cannot be loaded.
     #[error(transparent)]
     Plugin(#[from] LoadError),
+    /// A plugin's file cannot be loaded.
+    #[error(transparent)]
+    PluginFile(PluginError),
     /// A plugin would be given what no added plugin is.
     #[error("plugin '{plugin}' cannot have all of its grants: {source}")]
     Reserved {
@@ -213,6 +225,15 @@ pub enum BuildError {
         /// Which grant.
         source: ReservedError,
     },
+}
+
+impl From<PluginError> for BuildError {
+    fn from(error: PluginError) -> Self {
+        match error {
+            PluginError::Load(error) => Self::Plugin(error),
+            error => Self::PluginFile(error),
+        }
+    }
 }
 
 impl HostBuilder {
@@ -373,6 +394,22 @@ impl HostBuilder {
         self
     }
 
+    /// The plugins of the configuration file. One whose file cannot be loaded, or is not the one that was
+    /// granted, keeps no host from being made: the log tells of it, and `plugin_list`. Given a
+    /// [configuration file](Self::config_file), `plugin_reload` loads one as that has it then.
+    pub fn plugins(mut self, plugins: Vec<PluginSettings>) -> Self {
+        self.configured_plugins = plugins;
+        self
+    }
+
+    /// One more plugin, from a file that is being worked on: whatever its hash is, it has what the
+    /// configuration file grants a plugin of its name, which is the file's; or, with `grant_asked`,
+    /// all that it asks for that anybody's may have.
+    pub fn plugin_in_development(mut self, file: impl Into<PathBuf>, grant_asked: bool) -> Self {
+        self.plugins_in_development.push((file.into(), grant_asked));
+        self
+    }
+
     /// Makes the host: loads the clustering plugin and the others.
     pub async fn build(self) -> Result<Host, BuildError> {
         for plugin in &self.plugins {
@@ -426,26 +463,46 @@ impl HostBuilder {
                 None => Arc::new(NotEnabled),
             }),
         };
-        let cache = self.root_path.map(|folder| folder.join("cache").join("components"));
+        let cache = self.root_path.as_ref().map(|folder| folder.join("cache").join("components"));
         let runtime = Runtime::new(capabilities, metrics.clone(), cache)
             .map_err(|error| BuildError::Runtime(format!("{error:#}")))?;
         let mut dispatch = Dispatch::new(runtime, metrics, self.audit);
         let source = ComponentSource::clustering();
         let limits = self.clustering_limits.unwrap_or_else(Limits::of_clustering);
-        let clustering = dispatch.load("clustering", source, clustering_grants(), limits).await?;
+        let grants = clustering_grants();
+        let clustering = dispatch.load("clustering", source, grants, limits).await?.plugin;
         let peer_limits = self.peer_limits.unwrap_or_else(Answerer::limits);
         dispatch.answer_with(clustering.clone(), peer_limits)?;
         let recovery_limits = self.recovery_limits.unwrap_or_else(Recoverer::limits);
         dispatch.recover_with(clustering, recovery_limits)?;
-        for plugin in self.plugins {
-            let PluginToLoad { name, source, grants, limits } = plugin;
-            dispatch.load(&name, source, grants, limits).await?;
-        }
+        // Before the plugins: none of these may take a name.
         for (operation, native) in native {
             dispatch.add_native(operation, native).map_err(BuildError::TwoOperations)?;
         }
+        let dispatch = Arc::new(dispatch);
+        let plugins = Arc::new(Plugins::new(dispatch.clone(), self.root_path, file));
+        for (operation, native) in operations::of_plugins(&Arc::downgrade(&plugins)) {
+            dispatch.add_native(operation, native).map_err(BuildError::TwoOperations)?;
+        }
+        for plugin in self.plugins {
+            let PluginToLoad { name, source, grants, limits } = plugin;
+            plugins.load_of_program(&name, source, grants, limits).await?;
+        }
+        let mut in_development = Vec::new();
+        for (file, grant_asked) in self.plugins_in_development {
+            let settings = plugins.in_development(&file).await?;
+            plugins.load(&settings, Trust::AnyHash(grant_asked)).await?;
+            in_development.push(settings.name);
+        }
+        for settings in self.configured_plugins {
+            if !in_development.contains(&settings.name) {
+                // What is wrong is told in the log.
+                let _ = plugins.load(&settings, Trust::Hash).await;
+            }
+        }
         Ok(Host {
-            dispatch: Arc::new(dispatch),
+            dispatch,
+            _plugins: plugins,
             servers: self.servers,
             replicator: self.replicator,
             figures: self.figures,

@@ -62,10 +62,12 @@
 //! | --- | --- |
 //! | `api/` | the operations API over HTTP, HTTPS and a Unix socket |
 //! | `operations/` | operations of the host's own |
+//! | `openapi.rs` | all operations, as an OpenAPI document |
 //! | `dispatch/` | from an operation's JSON to whoever performs it |
 //! | `audit/` | who changed what, and when |
 //! | `runtime/` | components: an engine, instances, and the limits of each call |
 //! | `capabilities/` | what plugins may use, one file a WIT interface, each behind a grant |
+//! | `plugins/` | what other people's plugins there are, and what they may do |
 //! | `nats/` | the two NATS servers of a node in a cluster |
 //! | `live_routes.rs` | keeps their routes as the configuration has them |
 //! | `node_name.rs` | what this node may be called |
@@ -100,9 +102,11 @@ pub mod live_routes;
 mod metrics;
 pub mod nats;
 mod node_name;
+pub mod openapi;
 pub mod operations;
 pub mod peers;
 mod pem;
+pub mod plugins;
 pub mod recovery;
 pub mod replication;
 mod runtime;
@@ -113,18 +117,19 @@ mod wit;
 
 pub use capabilities::{
     BoxFuture, Capabilities, Change, Clock, Config, ConfigError, ConfigGrants, Durable, Entry,
-    Extent, GrantError, Grants, Held, JetStream, JetStreamError, JetStreamGrants, KeyPath,
-    KeyPattern, Level, Log, Nats, NatsError, NatsGrants, Node, NodeInfo, Page, Ports,
-    RESERVED_SUBJECTS, ROWS_OF_A_PAGE, Replication, ReplicationError, ReservedError, Row,
-    SYSTEM_DATABASE, ServerInfo, Snapshot, StreamInfo, StreamPattern, SubjectPattern, SystemClock,
-    SystemInfo, TableGrants, TableInfo, TableName, TablePattern, Tables, TablesError, Texts,
-    ThisNode, TracingLog,
+    Extent, Grant, GrantError, Grants, Held, JetStream, JetStreamError, JetStreamGrants, KeyPath,
+    KeyPattern, Level, Log, ManifestError, Nats, NatsError, NatsGrants, Node, NodeInfo, Page,
+    Ports, RESERVED_KEYS, RESERVED_SUBJECTS, ROWS_OF_A_PAGE, Replication, ReplicationError,
+    ReservedError, Row, SYSTEM_DATABASE, ServerInfo, Snapshot, StreamInfo, StreamPattern,
+    SubjectPattern, SystemClock, SystemInfo, TableGrants, TableInfo, TableName, TablePattern,
+    Tables, TablesError, Texts, ThisNode, TracingLog,
 };
 pub use describe::describe;
 pub use dispatch::{Caller, Error, ErrorKind, Origin, Reply, Role, Rows};
 pub use host::{BuildError, Host, HostBuilder};
 pub use node_name::NodeNameError;
-pub use runtime::{ComponentSource, Limits, LimitsError, LoadError, Operation};
+pub use plugins::PluginSettings;
+pub use runtime::{ComponentSource, Interface, Limits, LimitsError, LoadError, Operation};
 
 /// The clustering plugin, as a component that any host of `harper:plugin@0.1.0` can run.
 pub const CLUSTERING_COMPONENT: &[u8] =

@@ -37,6 +37,7 @@ pub(crate) struct Metrics {
     host_calls: Counters<2>,
     answers: Counters<1>,
     left: Gauge,
+    plugins: Family<Labels<1>, Gauge>,
     pub(crate) config_writes: Counters<1>,
 }
 
@@ -69,12 +70,24 @@ impl Metrics {
             "Operations between nodes that are neither done nor undone",
             left.clone(),
         );
+        let plugins = Family::<Labels<1>, Gauge>::default();
+        registry.register("plugins", "Plugins of others, loaded or not", plugins.clone());
         registry.register("config_writes", "Writes of the configuration", config_writes.clone());
         if let Some(lost) = audit_lines_lost {
             let help = "Lines that could not be written to log/audit.log";
             registry.register("audit_lines_lost", help, lost);
         }
-        Self { registry, operations, seconds, memory, host_calls, answers, left, config_writes }
+        Self {
+            registry,
+            operations,
+            seconds,
+            memory,
+            host_calls,
+            answers,
+            left,
+            plugins,
+            config_writes,
+        }
     }
 
     /// An operation has ended that there is not.
@@ -106,6 +119,14 @@ impl Metrics {
     /// So many operations are neither done nor undone.
     pub(crate) fn left(&self, left: u32) {
         self.left.set(left.into());
+    }
+
+    /// So many plugins of others run, and so many should and do not.
+    pub(crate) fn plugins(&self, loaded: usize, not_loaded: usize) {
+        for (state, number) in [("loaded", loaded), ("not_loaded", not_loaded)] {
+            let gauge = self.plugins.get_or_create(&[("state", state.to_owned())]);
+            gauge.set(i64::try_from(number).unwrap_or(i64::MAX));
+        }
     }
 
     /// A call of a plugin has ended.

@@ -12,15 +12,37 @@ use crate::capabilities::{
     ReplicationError, Row, ServerInfo, Snapshot, StreamState, SystemInfo, TableInfo, TablesError,
 };
 use crate::operation::{self, OPERATIONS};
+use crate::routes::{HUB_ROUTES, LEAF_ROUTES};
 
 mod bindings {
     wit_bindgen::generate!({ path: "../wit", world: "clustering" });
 }
 
-use bindings::exports::harper::plugin::{operations, peer, recovery};
+use bindings::exports::harper::plugin::{manifest, operations, peer, recovery};
 use bindings::harper::plugin::{clock, config, jetstream, log, nats, node, replication, tables};
 
 struct Component;
+
+impl manifest::Guest for Component {
+    fn asks() -> manifest::Grants {
+        let texts = |patterns: &[&str]| patterns.iter().map(|text| (*text).to_owned()).collect();
+        let routes = [HUB_ROUTES, LEAF_ROUTES];
+        let records = ["system.hdb_nodes", "system.hdb_intents"];
+        manifest::Grants {
+            config_read: texts(&routes),
+            config_write: texts(&routes),
+            nats_request: texts(&["*.__request__"]),
+            nats_servers: true,
+            jetstream_inspect: texts(&["*/*"]),
+            jetstream_purge: texts(&["*/*"]),
+            tables_read: texts(&records),
+            tables_write: texts(&records),
+            tables_create: texts(&["*.*"]),
+            tables_describe: true,
+            replication: true,
+        }
+    }
+}
 
 impl operations::Guest for Component {
     fn describe() -> Vec<operations::Operation> {

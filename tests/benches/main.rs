@@ -11,6 +11,7 @@
 //! | `many_routes.rs` | the operations on 10,000 routes, against the same on 1,000 |
 //! | `cluster_network.rs` | `cluster_network` of three nodes, against the last server's answer to a bare client |
 //! | `many_nodes.rs` | `configure_cluster` of 50 nodes against one `add_node`, and all operations beside 1,000 nodes |
+//! | `plugins.rs` | a plugin's slowest calls beside another's flood, against the same without |
 //! | `replication.rs` | rows from node to node, against what the servers do by themselves |
 //! | `catch_up.rs` | the memory of a node that has a million rows to catch up with |
 //! | `start.rs` | the time from the start of the program to its first reply |
@@ -35,6 +36,7 @@ mod many_routes;
 mod memory;
 mod native;
 mod node;
+mod plugins;
 mod replication;
 mod rows;
 mod samples;
@@ -49,7 +51,7 @@ use table::{Row, Table};
 
 type Measurement = fn(&mut Vec<Row>) -> Result<()>;
 
-const MEASUREMENTS: [(&str, Measurement); 12] = [
+const MEASUREMENTS: [(&str, Measurement); 13] = [
     ("dispatch", dispatch::measure),
     ("http_read", http_read::measure),
     ("durable_writes", durable_writes::measure),
@@ -57,6 +59,7 @@ const MEASUREMENTS: [(&str, Measurement); 12] = [
     ("many_routes", many_routes::measure),
     ("cluster_network", cluster_network::measure),
     ("many_nodes", many_nodes::measure),
+    ("plugins", plugins::measure),
     ("replication", replication::measure),
     ("catch_up", catch_up::measure),
     ("start", start::measure),

@@ -5,11 +5,13 @@
 pub mod api;
 pub mod cluster;
 pub mod golden;
+pub mod hostile;
 pub mod javascript;
 pub mod nats;
 pub mod nodes;
 pub mod others;
 pub mod peer;
+pub mod plugins;
 pub mod rows;
 pub mod shared;
 pub mod tables;

@@ -59,6 +59,7 @@ fn the_component_imports_and_exports_what_the_wit_says_and_no_wasi() {
     assert_eq!(
         exports,
         [
+            "harper:plugin/manifest@0.1.0: asks",
             "harper:plugin/operations@0.1.0: async handle",
             "harper:plugin/operations@0.1.0: describe",
             "harper:plugin/peer@0.1.0: async answer",
@@ -112,11 +113,30 @@ async fn wasi_is_refused_with_what_to_do() {
     );
 }
 
+// covers: plugins.wit-version
+#[tokio::test]
+async fn another_version_is_refused_with_what_to_do() {
+    let imports = r#"(component (import "harper:plugin/log@0.2.0" (instance)))"#;
+    let exports =
+        r#"(component (instance $i) (export "harper:plugin/operations@0.2.0" (instance $i)))"#;
+    for component in [imports, exports] {
+        let error = load_error(wat::parse_str(component).unwrap()).await;
+        assert_eq!(
+            error.to_string(),
+            "plugin 'other' does not fit: this host has harper:plugin@0.1.0, and the plugin wants \
+             harper:plugin@0.2.0; build the plugin with the WIT of this host, or run a host that has \
+             0.2.0"
+        );
+    }
+}
+
 #[tokio::test]
 async fn another_world_is_refused() {
     let imports_more = r#"(component (import "harper:plugin/files@0.1.0" (instance
         (export "read" (func)))))"#;
-    for component in ["(component)", imports_more] {
+    // Of a version that fits, and without what a plugin must export.
+    let exports_nothing = r#"(component (import "harper:plugin/log@0.1.0" (instance)))"#;
+    for component in ["(component)", imports_more, exports_nothing] {
         let error = load_error(wat::parse_str(component).unwrap()).await;
         assert!(matches!(error, LoadError::World { .. }), "{error:?}");
     }
@@ -125,7 +145,7 @@ async fn another_world_is_refused() {
 #[tokio::test]
 async fn an_operation_that_is_there_already_is_refused() {
     let error = load_error(CLUSTERING_COMPONENT.to_vec()).await;
-    let text =
-        "plugin 'other' describes the operation 'cluster_set_routes', which is there already";
+    let text = "plugin 'other' describes the operation 'cluster_set_routes', which is there already: it is \
+         of the plugin 'clustering'";
     assert_eq!(error.to_string(), text);
 }

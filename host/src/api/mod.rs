@@ -33,6 +33,7 @@ mod body;
 mod connection;
 mod listeners;
 mod metrics;
+mod openapi;
 mod operation;
 mod ready;
 mod reply;

@@ -20,6 +20,7 @@ use super::{
     body::{self, Built, Limits, Memory, Received},
     connection::{Peer, Remote},
     metrics::metrics,
+    openapi::openapi,
     ready::Readiness,
     reply::{self, Refusal},
     tasks::Tasks,
@@ -79,6 +80,7 @@ impl Api {
             .route("/", post(operation))
             .route("/health", get(async || reply::success(json!({ "status": "ok" }))))
             .route("/metrics", get(metrics))
+            .route("/openapi.json", get(openapi))
             .route("/ready", get(ready))
             .fallback(move || refuse(StatusCode::NOT_FOUND, "Not found"))
             .method_not_allowed_fallback(move || {
@@ -122,7 +124,7 @@ impl Api {
         }
         // What a client makes up is theirs, and may be a secret in the wrong place.
         event.operation = match self.host.operation_of(&request) {
-            Some(name) => name.to_owned(),
+            Some(name) => name.to_string(),
             None if request.contains_key("operation") => "unknown".to_owned(),
             None => String::new(),
         };

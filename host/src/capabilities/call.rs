@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::capabilities::{Capabilities, Durable, Grants, Held, Meter};
+use crate::capabilities::log::{Logged, Volume};
+use crate::capabilities::{Capabilities, Durable, Held, Keys, Meter};
 
 /// What a capability needs to know of the call that it serves.
 pub(crate) struct Call {
@@ -14,8 +15,12 @@ pub(crate) struct Call {
     /// Whether the operation may change anything.
     pub(crate) changes: bool,
     pub(crate) capabilities: Capabilities,
-    pub(crate) grants: Arc<Grants>,
+    pub(crate) keys: Arc<Keys>,
     pub(crate) meter: Meter,
+    /// What all calls of the plugin write to the log.
+    pub(crate) volume: Arc<Volume>,
+    /// What this one has written.
+    pub(crate) logged: Logged,
     /// Of the configuration the plugin has seen what was not durable yet; its reply waits for that.
     pub(crate) shown_early: Vec<Durable>,
     /// What stays as it is until the call ends.

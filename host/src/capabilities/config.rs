@@ -194,9 +194,9 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
         let (config, changes, granted) = accessor.with(|mut access| {
             let call = access.get();
             call.meter.host_call(Capability::Config, paths.iter().map(String::len).sum())?;
-            let may_read = |path: &KeyPath| call.grants.config.may_read(path);
+            let missing = |path: &KeyPath| call.keys.missing(|g| g.config.may_read(path));
             let granted = few(paths.len(), "paths")
-                .and_then(|()| paths.iter().map(|path| granted(path, "read", may_read)).collect());
+                .and_then(|()| paths.iter().map(|path| granted(path, "read", missing)).collect());
             wasmtime::error::Ok((call.capabilities.config.clone(), call.changes, granted))
         })?;
         let granted: std::result::Result<Vec<_>, _> = granted;
@@ -242,9 +242,9 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
             call.meter.host_call(Capability::Config, bytes)?;
             call.meter
                 .at_once(changes.iter().map(|c| json::built_size(c.value.as_bytes())).sum())?;
-            let may_write = |path: &KeyPath| call.grants.config.may_write(path);
+            let missing = |path: &KeyPath| call.keys.missing(|g| g.config.may_write(path));
             let change = |change: &wit::Change| {
-                let path = granted(&change.path, "write", may_write)?;
+                let path = granted(&change.path, "write", missing)?;
                 let value = serde_json::from_str(&change.value).map_err(|error| {
                     wit::Error::InvalidRequest(format!(
                         "The value for '{path}' is not JSON: {error}"
@@ -282,13 +282,12 @@ fn few(number: usize, what: &str) -> std::result::Result<(), wit::Error> {
 fn granted(
     path: &str,
     what: &str,
-    is_granted: impl Fn(&KeyPath) -> bool,
+    missing: impl Fn(&KeyPath) -> Option<&'static str>,
 ) -> std::result::Result<KeyPath, wit::Error> {
     let path: KeyPath =
         path.parse().map_err(|error| wit::Error::InvalidRequest(format!("{error}")))?;
-    if is_granted(&path) {
-        Ok(path)
-    } else {
-        Err(wit::Error::Denied(format!("The plugin is not granted to {what} '{path}'")))
+    match missing(&path) {
+        None => Ok(path),
+        Some(refused) => Err(wit::Error::Denied(format!("{refused} {what} '{path}'"))),
     }
 }

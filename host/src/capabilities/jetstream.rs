@@ -133,8 +133,8 @@ fn begin(
             return Ok(Err(wit::Error::InvalidRequest(text)));
         }
     }
-    if !is_granted(&call.grants.jetstream) {
-        let text = format!("The plugin is not granted to {what} '{domain}/{stream}'");
+    if let Some(refused) = call.keys.missing(|grants| is_granted(&grants.jetstream)) {
+        let text = format!("{refused} {what} '{domain}/{stream}'");
         return Ok(Err(wit::Error::Denied(text)));
     }
     Ok(Ok(()))

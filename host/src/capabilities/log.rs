@@ -1,5 +1,8 @@
 //! `log`: what plugins write goes to the host's log, under the plugin's name.
 
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use wasmtime::Result;
 
 use crate::capabilities::{Call, Capability};
@@ -57,20 +60,115 @@ impl Log for TracingLog {
     }
 }
 
+/// What is counted at once.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What a plugin's calls have written within a minute.
+#[derive(Debug, Default)]
+pub(crate) struct Volume(Mutex<Option<Window>>);
+
+#[derive(Debug)]
+struct Window {
+    began: Instant,
+    bytes: usize,
+    told: bool,
+}
+
+/// What one call has written.
+#[derive(Debug, Default)]
+pub(crate) struct Logged {
+    bytes: usize,
+    told: bool,
+}
+
+/// What becomes of an entry.
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    Written,
+    /// It is the first that is left out.
+    Told,
+    LeftOut,
+}
+
+/// Counts an entry of so many bytes.
+fn fate(bytes: &mut usize, told: &mut bool, more: usize, most: usize) -> Fate {
+    let sum = bytes.saturating_add(more);
+    if sum <= most && !*told {
+        *bytes = sum;
+        return Fate::Written;
+    }
+    // From here on nothing, though it may be short: what is left out has no holes.
+    if std::mem::replace(told, true) { Fate::LeftOut } else { Fate::Told }
+}
+
+impl Volume {
+    fn charge(&self, now: Instant, more: usize, most: usize) -> Fate {
+        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let window = match &mut *window {
+            Some(window) if now.saturating_duration_since(window.began) < MINUTE => window,
+            other => other.insert(Window { began: now, bytes: 0, told: false }),
+        };
+        fate(&mut window.bytes, &mut window.told, more, most)
+    }
+}
+
+impl Call {
+    fn log(&self, level: Level, message: &str) {
+        let (plugin, operation) = (&*self.plugin, &*self.operation);
+        self.capabilities.log.write(&Entry { plugin, operation, level, message });
+    }
+
+    /// Whether there is room for an entry of so many bytes. When there no longer is, the log says so
+    /// once.
+    fn has_room(&mut self, bytes: usize) -> bool {
+        let of_call = self.meter.limits().log_bytes;
+        let Logged { bytes: logged, told } = &mut self.logged;
+        match fate(logged, told, bytes, of_call) {
+            Fate::Written => {}
+            Fate::Told => {
+                let text = format!(
+                    "what this call writes from here on is left out: it may write {of_call} bytes"
+                );
+                if self.minute_has_room(text.len()) {
+                    self.log(Level::Warn, &text);
+                }
+                return false;
+            }
+            Fate::LeftOut => return false,
+        }
+        self.minute_has_room(bytes)
+    }
+
+    fn minute_has_room(&self, bytes: usize) -> bool {
+        let most = self.meter.limits().log_bytes_per_minute;
+        match self.volume.charge(Instant::now(), bytes, most) {
+            Fate::Written => true,
+            Fate::Told => {
+                let text = format!(
+                    "what this plugin writes within a minute is left out from here on: it may \
+                     write {most} bytes"
+                );
+                self.log(Level::Warn, &text);
+                false
+            }
+            Fate::LeftOut => false,
+        }
+    }
+}
+
 impl Host for Call {
     fn write(&mut self, level: WitLevel, message: String) -> Result<()> {
         self.meter.host_call(Capability::Log, message.len())?;
-        self.capabilities.log.write(&Entry {
-            plugin: &self.plugin,
-            operation: &self.operation,
-            level: match level {
-                WitLevel::Debug => Level::Debug,
-                WitLevel::Info => Level::Info,
-                WitLevel::Warn => Level::Warn,
-                WitLevel::Error => Level::Error,
-            },
-            message: &one_line(&message),
-        });
+        let level = match level {
+            WitLevel::Debug => Level::Debug,
+            WitLevel::Info => Level::Info,
+            WitLevel::Warn => Level::Warn,
+            WitLevel::Error => Level::Error,
+        };
+        let line = one_line(&message);
+        if self.has_room(line.len()) {
+            self.log(level, &line);
+        }
         Ok(())
     }
 }
@@ -96,6 +194,20 @@ pub(crate) fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // covers: plugins.limits.log
+    #[test]
+    fn a_new_minute_has_room_again() {
+        let (volume, start) = (Volume::default(), Instant::now());
+        let charge = |seconds: u64, bytes: usize| {
+            volume.charge(start + Duration::from_secs(seconds), bytes, 100)
+        };
+        assert_eq!(charge(0, 60), Fate::Written);
+        assert_eq!(charge(1, 41), Fate::Told);
+        assert_eq!(charge(59, 1), Fate::LeftOut);
+        assert_eq!(charge(60, 100), Fate::Written);
+        assert_eq!(charge(60, 1), Fate::Told);
+    }
 
     #[test]
     fn a_message_is_one_harmless_line() {

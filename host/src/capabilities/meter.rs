@@ -84,6 +84,10 @@ impl Meter {
         Self { limits, host_calls, exchanged_bytes: 0 }
     }
 
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// Charges one call to the host, and the bytes that came with it.
     pub(crate) fn host_call(&mut self, of: Capability, bytes: usize) -> Result<(), Exceeded> {
         if self.host_calls.iter().map(|(_, calls)| calls).sum::<u32>() >= self.limits.host_calls {

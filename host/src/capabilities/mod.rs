@@ -19,9 +19,9 @@ pub(crate) mod tables;
 pub use clock::{Clock, SystemClock};
 pub use config::{Change, Config, ConfigError, Durable, Snapshot, Texts};
 pub use grants::{
-    ConfigGrants, GrantError, Grants, JetStreamGrants, KeyPath, KeyPattern, NatsGrants,
-    RESERVED_SUBJECTS, ReservedError, SYSTEM_DATABASE, StreamPattern, SubjectPattern, TableGrants,
-    TablePattern,
+    ConfigGrants, Grant, GrantError, Grants, JetStreamGrants, KeyPath, KeyPattern, ManifestError,
+    NatsGrants, RESERVED_KEYS, RESERVED_SUBJECTS, ReservedError, SYSTEM_DATABASE, StreamPattern,
+    SubjectPattern, TableGrants, TablePattern,
 };
 pub use jetstream::{Extent, JetStream, JetStreamError, StreamInfo};
 pub use log::{Entry, Level, Log, TracingLog};
@@ -32,7 +32,7 @@ pub use tables::{Page, ROWS_OF_A_PAGE, Row, TableInfo, TableName, Tables, Tables
 
 pub(crate) use call::Call;
 pub(crate) use config::Counted;
-pub(crate) use grants::is_stream_name;
+pub(crate) use grants::{Keys, is_stream_name};
 pub(crate) use meter::{Capability, Exceeded, HostCalls, Meter};
 pub(crate) use tables::NoTables;
 

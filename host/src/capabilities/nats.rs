@@ -118,9 +118,8 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
             let granted = if !is_subject(&subject) {
                 let text = format!("'{}' is no subject for a request", subject.escape_debug());
                 Err(wit::Error::InvalidRequest(text))
-            } else if !call.grants.nats.may_request(&subject) {
-                let text = format!("The plugin is not granted to send requests to '{subject}'");
-                Err(wit::Error::Denied(text))
+            } else if let Some(refused) = call.keys.missing(|g| g.nats.may_request(&subject)) {
+                Err(wit::Error::Denied(format!("{refused} send requests to '{subject}'")))
             } else {
                 Ok(())
             };
@@ -147,14 +146,15 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
     }
 
     async fn servers(accessor: &Accessor<T, Self>, timeout: u64) -> Answer<Vec<wit::Server>> {
-        let (nats, timeout, granted) = accessor.with(|mut access| {
+        let (nats, timeout, refused) = accessor.with(|mut access| {
             let call = access.get();
             call.meter.host_call(Capability::Nats, 0)?;
             let nats = call.capabilities.nats.clone();
-            wasmtime::error::Ok((nats, call.time_for(timeout), call.grants.nats.servers))
+            let refused = call.keys.missing(|grants| grants.nats.servers);
+            wasmtime::error::Ok((nats, call.time_for(timeout), refused))
         })?;
-        if !granted {
-            let text = "The plugin is not granted to know who is in the network".into();
+        if let Some(refused) = refused {
+            let text = format!("{refused} know who is in the network");
             return Ok(Err(wit::Error::Denied(text)));
         }
         let servers = match nats.servers(timeout).await {

@@ -99,8 +99,8 @@ fn begin<'n>(
     mut names: impl Iterator<Item = &'n str>,
 ) -> Answer<()> {
     call.meter.host_call(Capability::Replication, bytes)?;
-    if !call.grants.replication {
-        let text = "The plugin is not granted to use 'replication'".into();
+    if let Some(refused) = call.keys.missing(|grants| grants.replication) {
+        let text = format!("{refused} use 'replication'");
         return Ok(Err(wit::Error::Denied(text)));
     }
     if let Some(name) = names.find(|name| !is_stream_name(name)) {

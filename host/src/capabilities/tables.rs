@@ -186,11 +186,11 @@ fn begin(
 ) -> Answer<()> {
     let TableName { database, table } = name;
     call.meter.host_call(Capability::Tables, database.len() + table.len() + bytes)?;
-    if is_granted(&call.grants.tables) {
+    let Some(refused) = call.keys.missing(|grants| is_granted(&grants.tables)) else {
         return Ok(Ok(()));
-    }
+    };
     let name = format!("{database}.{table}");
-    let text = format!("The plugin is not granted to {what} the table '{}'", name.escape_debug());
+    let text = format!("{refused} {what} the table '{}'", name.escape_debug());
     Ok(Err(wit::Error::Denied(text)))
 }
 
@@ -327,14 +327,14 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
     }
 
     async fn describe(accessor: &Accessor<T, Self>) -> Answer<Vec<wit::Table>> {
-        let (tables, granted) = accessor.with(|mut access| {
+        let (tables, refused) = accessor.with(|mut access| {
             let call = access.get();
             call.meter.host_call(Capability::Tables, 0)?;
-            let granted = call.grants.tables.describe;
-            wasmtime::error::Ok((call.capabilities.tables.clone(), granted))
+            let refused = call.keys.missing(|grants| grants.tables.describe);
+            wasmtime::error::Ok((call.capabilities.tables.clone(), refused))
         })?;
-        if !granted {
-            let text = "The plugin is not granted to know which tables there are".into();
+        if let Some(refused) = refused {
+            let text = format!("{refused} know which tables there are");
             return Ok(Err(wit::Error::Denied(text)));
         }
         let described = match tables.describe().await {

@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes};
 use hyper::client::conn::http1;
 use hyper::header::{self, HeaderValue};
+use hyper::http::request;
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use serde_json::{Map, Value};
@@ -56,6 +57,17 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 impl Client {
     /// Sends the request, and waits for the reply.
     pub(super) async fn send(&self, request: &Map<String, Value>) -> Result<Reply> {
+        let body = serde_json::to_vec(request)?;
+        let head = self.head(Method::POST, "")?.header(header::CONTENT_TYPE, "application/json");
+        self.ask(head.body(Full::new(body.into()))?).await
+    }
+
+    /// Asks for what is at a path of the API.
+    pub(super) async fn get(&self, path: &str) -> Result<Reply> {
+        self.ask(self.head(Method::GET, path)?.body(Full::default())?).await
+    }
+
+    async fn ask(&self, request: Request<Full<Bytes>>) -> Result<Reply> {
         let began = tokio::time::Instant::now();
         let patience = CONNECT.min(self.deadline);
         let target = &self.target;
@@ -98,14 +110,14 @@ impl Client {
     async fn exchange(
         &self,
         stream: Box<dyn Stream>,
-        request: &Map<String, Value>,
+        request: Request<Full<Bytes>>,
     ) -> Result<Reply> {
         let from = self.target.to_string();
         let lost = |error| self.lost(&error);
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
         let talk = async {
-            let response = sender.send_request(self.head(request)?).await.map_err(lost)?;
+            let response = sender.send_request(request).await.map_err(lost)?;
             let status = response.status().as_u16();
             let too_large = || anyhow!("the reply of {from} is larger than 1 GiB");
             // Nothing is read of one that says so beforehand.
@@ -130,17 +142,20 @@ impl Client {
         talk.await
     }
 
-    fn head(&self, request: &Map<String, Value>) -> Result<Request<Full<Bytes>>> {
-        let body = serde_json::to_vec(request)?;
+    /// A request for what is below the API's own path.
+    fn head(&self, method: Method, below: &str) -> Result<request::Builder> {
         let (path, host) = match &self.target {
             Target::Folder(_) => ("/", "localhost"),
             Target::Url(url) => (url.path.as_str(), url.authority.as_str()),
         };
+        let path = match below {
+            "" => path.to_owned(),
+            below => format!("{}{below}", path.trim_end_matches('/')),
+        };
         let mut head = Request::builder()
-            .method(Method::POST)
+            .method(method)
             .uri(path)
             .header(header::HOST, host)
-            .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, "application/json")
             .header(header::USER_AGENT, concat!("harper-host/", env!("CARGO_PKG_VERSION")));
         if let Some(Login { username, password }) = &self.login {
@@ -150,7 +165,7 @@ impl Client {
             basic.set_sensitive(true);
             head = head.header(header::AUTHORIZATION, basic);
         }
-        Ok(head.body(Full::new(body.into()))?)
+        Ok(head)
     }
 
     fn lost(&self, error: &hyper::Error) -> Error {

@@ -55,6 +55,24 @@ impl Login {
     }
 }
 
+impl Login {
+    /// The one that the command line or the environment has whole.
+    pub(super) fn without_asking(arguments: &Arguments) -> Option<Self> {
+        let mut pairs =
+            VARIABLES.iter().map(|(name, password)| (variable(name), variable(password)));
+        match (&arguments.username, &arguments.password) {
+            (Some(username), Some(password)) => {
+                Some(Self { username: username.clone(), password: password.clone() })
+            }
+            (named, None) => pairs.find_map(|(name, password)| {
+                let username = name.filter(|name| named.as_ref().is_none_or(|one| one == name))?;
+                Some(Self { username, password: Zeroizing::new(password?) })
+            }),
+            (None, Some(_)) => None,
+        }
+    }
+}
+
 fn ask_username(url: &Url) -> Result<String> {
     if !prompt::can_ask() {
         return Err(nobody(url));

@@ -12,6 +12,7 @@
 //! | `description.rs` | what an operation's schema says of its keys |
 //! | `target.rs` | which node |
 //! | `login.rs` | as whom |
+//! | `of_node.rs` | operations that only a running node knows, those of plugins |
 //! | `confirm.rs` | the question before something is taken away |
 //! | `client.rs`, `tls.rs` | the request, over a socket, TCP or TLS |
 //! | `output.rs` | what is printed, and the exit codes |
@@ -29,6 +30,7 @@ mod descriptors;
 mod help;
 mod log;
 mod login;
+mod of_node;
 mod output;
 mod prompt;
 mod replication;
@@ -52,7 +54,11 @@ fn perform() -> Result<ExitCode> {
     let arguments: Vec<_> = std::env::args_os().collect();
     // A node's start needs no help, nor do its files.
     let needs_none = |first: &std::ffi::OsString| first == "run" || first == "cert";
-    let operations = if arguments.get(1).is_some_and(needs_none) { vec![] } else { operations()? };
+    let mut operations = Vec::new();
+    if !arguments.get(1).is_some_and(needs_none) {
+        operations = self::operations()?;
+        of_node::add(&mut operations, &arguments);
+    }
     let matches = match help::command(&operations).try_get_matches_from(&arguments) {
         Ok(matches) => matches,
         Err(error) => match error.kind() {

@@ -3,7 +3,7 @@
 use std::fs::DirBuilder;
 use std::io::{Write, stdout};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,11 +31,20 @@ const PASSWORD: &str = "HDB_ADMIN_PASSWORD";
 The first start makes DIR/harperdb-config.yaml, and the first super_user, with the name and password
 in HDB_ADMIN_USERNAME and HDB_ADMIN_PASSWORD; without them it asks on the terminal.
 
+A --plugin is called by its file's name, and has what the configuration grants a plugin of that name.
+plugin_reload loads its file again.
+
 One line with the node's addresses is printed when it is ready. SIGTERM or Ctrl-C ends it once
 running requests have been answered; a second one ends it at once.")]
 pub(super) struct Run {
     #[command(flatten)]
     root: Root,
+    /// A plugin that is being worked on: it is loaded whatever its sha256
+    #[arg(long, value_name = "FILE")]
+    plugin: Vec<PathBuf>,
+    /// Grant each --plugin what it asks for, but for what is the cluster's own
+    #[arg(long, requires = "plugin")]
+    grant_asked: bool,
 }
 
 impl Run {
@@ -57,7 +66,8 @@ impl Run {
         }
         warn_of_unknown_keys(&file)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let result = runtime.block_on(serve(root, file, settings));
+        let plugins = (self.plugin.as_slice(), self.grant_asked);
+        let result = runtime.block_on(serve(root, file, settings, plugins));
         // Whatever still blocks a thread must not keep a node that was told to stop.
         runtime.shutdown_background();
         result
@@ -87,7 +97,12 @@ pub(super) fn overrides() -> Result<Overrides> {
     Ok(Overrides::from_variables(std::env::vars_os().filter_map(text))?)
 }
 
-async fn serve(root: &Path, file: ConfigFile, settings: Settings) -> Result<()> {
+async fn serve(
+    root: &Path,
+    file: ConfigFile,
+    settings: Settings,
+    (plugins, grant_asked): (&[PathBuf], bool),
+) -> Result<()> {
     let mut stop = StopSignals::new()?;
     let store = Store::open(root).await?;
     let users = Users::open(store.clone(), settings.cache_ttl);
@@ -115,7 +130,11 @@ async fn serve(root: &Path, file: ConfigFile, settings: Settings) -> Result<()> 
         .data(data.clone())
         .audit(audit)
         .node(node.clone())
-        .tables(data.clone());
+        .tables(data.clone())
+        .plugins(settings.plugins.clone());
+    for plugin in plugins {
+        host = host.plugin_in_development(plugin, grant_asked);
+    }
     if let Some(servers) = &servers {
         host = host
             .servers(servers.nats().clone())

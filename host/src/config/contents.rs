@@ -77,6 +77,11 @@ impl Contents {
         self.document.text()
     }
 
+    /// The line where what is at a path stands.
+    pub(super) fn line(&self, path: &str) -> Option<usize> {
+        self.document.line(path)
+    }
+
     /// The version that a group's changes make of this one; it keeps the revision that its writers
     /// know. `name` is the file's.
     pub(super) fn with(&self, name: &str, group: &Group) -> Result<Self, Failed> {

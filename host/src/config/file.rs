@@ -11,6 +11,7 @@ use super::contents::{self, Contents, State};
 use super::group::{End, Failed, Group, Groups};
 use super::replace::{self, PATIENCE};
 use super::seen::Seen;
+use super::settings::Place;
 use super::{FileError, Overrides, ReadError, Settings, keys, settings};
 use crate::capabilities::{
     BoxFuture, Change, Config, ConfigError, Durable, KeyPath, Snapshot, Texts,
@@ -91,8 +92,14 @@ impl ConfigFile {
     /// # Errors
     /// It cannot be read, or says what it should not.
     pub fn settings(&self) -> Result<Settings, ReadError> {
-        let variable = |path: &str| Some(self.variable(&path.parse().ok()?)?.to_owned());
-        Ok(Settings::read_with(&self.document()?, variable)?)
+        let contents = self.inner.read()?;
+        let mut document = Value::clone(&contents.state.json);
+        self.inner.overrides.apply(&mut document);
+        let place = |path: &str| match path.parse().ok().and_then(|path| self.variable(&path)) {
+            Some(variable) => Place::Variable(variable.to_owned()),
+            None => Place::Line(contents.line(path)),
+        };
+        Ok(Settings::read_with(&document, place)?)
     }
 
     /// The same, and for keys that neither says the defaults.

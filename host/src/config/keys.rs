@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::settings::{Kind, SETTINGS, Setting};
+use super::settings::{Kind, PLUGINS, SETTINGS, Setting};
+use crate::plugins;
 
 /// How alike two names must be for one to be taken for a slip of the other, from 0 to 1.
 const ALIKE: f64 = 0.85;
@@ -16,6 +17,8 @@ pub(crate) enum Named {
     Key(&'static str),
     /// A list of routes, which has operations of its own.
     Routes,
+    /// The list of plugins, which no operation changes.
+    Plugins,
     /// No key; perhaps this one was meant, in the form of the name that was given.
     Unknown(Option<String>),
 }
@@ -26,9 +29,10 @@ pub(crate) fn named(name: &str) -> Named {
     let wanted = name.replace('.', "_");
     match SETTINGS.iter().find(|setting| setting.variable().eq_ignore_ascii_case(&wanted)) {
         Some(Setting { kind: Kind::Routes, .. }) => Named::Routes,
+        Some(Setting { kind: Kind::Plugins, .. }) => Named::Plugins,
         Some(Setting { path, .. }) => Named::Key(path),
         None => {
-            let paths = SETTINGS.iter().filter(|setting| setting.kind != Kind::Routes);
+            let paths = SETTINGS.iter().filter(|setting| !is_list(setting.kind));
             Named::Unknown(nearest(name, paths.map(|setting| setting.path.replace('.', "_"))))
         }
     }
@@ -40,10 +44,13 @@ pub(crate) fn is_key(name: &str) -> bool {
         of_path.eq_ignore_ascii_case(&of_name) || of_path == b'.' && of_name == b'_'
     };
     SETTINGS.iter().any(|Setting { path, kind, .. }| {
-        path.len() == name.len()
-            && *kind != Kind::Routes
-            && path.bytes().zip(name.bytes()).all(is_same)
+        path.len() == name.len() && !is_list(*kind) && path.bytes().zip(name.bytes()).all(is_same)
     })
+}
+
+/// Whether a key's value is a list, which no request sets as a whole.
+fn is_list(kind: Kind) -> bool {
+    matches!(kind, Kind::Routes | Kind::Plugins)
 }
 
 /// Keys of the document that this host does not know, each perhaps with the one that was meant.
@@ -51,6 +58,13 @@ pub(super) fn unknown(document: &Value) -> Vec<(String, Option<String>)> {
     let mut found = Vec::new();
     if let Value::Object(document) = document {
         look_in(document, "", &mut found);
+    }
+    for (path, known) in plugins::unknown_keys(&document[PLUGINS]) {
+        // Within its own mapping: a key's last name is what people mistype.
+        let (above, name) = path.rsplit_once('.').unwrap_or(("", &path));
+        let meant = nearest(name, known.iter().map(|key| (*key).to_owned()));
+        let meant = meant.map(|meant| format!("{above}.{meant}"));
+        found.push((path, meant));
     }
     found
 }
@@ -107,10 +121,13 @@ mod tests {
         {
             assert!(matches!(named(name), Named::Key(_)) && is_key(name), "{name}");
         }
-        for name in ["clustering_leafServer_network_routes", "logging-level", "logging_leve", ""] {
+        for name in
+            ["clustering_leafServer_network_routes", "plugins", "logging-level", "logging_leve", ""]
+        {
             assert!(!is_key(name), "{name}");
         }
         assert!(matches!(named("clustering_leafServer_network_routes"), Named::Routes));
+        assert!(matches!(named("plugins"), Named::Plugins));
         let meant = |name| match named(name) {
             Named::Unknown(meant) => meant,
             _ => panic!("{name} is known"),
@@ -134,6 +151,19 @@ mod tests {
             ("rootPath".to_owned(), None),
             ("operationsApi.network.prot".into(), Some(port)),
             ("operationsApi.nework".into(), Some("operationsApi.network".into())),
+        ];
+        assert_eq!(unknown(&document), expected);
+        let document = json!({ "plugins": [
+            { "name": "a", "file": "a.wasm", "grants": { "tables": { "raed": [] }, "x": 1 } },
+            { "nmae": "b", "limits": { "cpu": 1, "memory": 2 } },
+        ] });
+        let expected = [
+            (
+                "plugins[0].grants.tables.raed".to_owned(),
+                Some("plugins[0].grants.tables.read".into()),
+            ),
+            ("plugins[0].grants.x".into(), None),
+            ("plugins[1].nmae".into(), Some("plugins[1].name".into())),
         ];
         assert_eq!(unknown(&document), expected);
         assert_eq!(unknown(&Value::Null), []);

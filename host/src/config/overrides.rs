@@ -21,6 +21,12 @@ pub struct Overrides {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OverrideError {
+    /// Plugins and what they are granted are the file's.
+    #[error("{variable} is set, but 'plugins' cannot be set by the environment: use the file")]
+    Plugins {
+        /// The variable.
+        variable: String,
+    },
     /// Routes are managed by operations that write the file.
     #[error(
         "{variable} is set, but '{key}' cannot be set by the environment: use cluster_set_routes or the file"
@@ -46,6 +52,9 @@ impl Overrides {
             };
             if text.is_empty() {
                 continue;
+            }
+            if setting.kind == Kind::Plugins {
+                return Err(OverrideError::Plugins { variable });
             }
             if setting.kind == Kind::Routes {
                 return Err(OverrideError::Routes { variable, key: setting.path });
@@ -117,6 +126,14 @@ mod tests {
         };
         assert_eq!(port("null"), None);
         assert_eq!(port(""), Some(1));
+    }
+
+    // covers: plugins.file-only
+    #[test]
+    fn plugins_cannot_be_overridden() {
+        let error = overrides("PLUGINS", "[]").unwrap_err().to_string();
+        let text = "PLUGINS is set, but 'plugins' cannot be set by the environment: use the file";
+        assert_eq!(error, text);
     }
 
     // covers: routes.file.override-refused

@@ -10,7 +10,7 @@ pub(crate) use reply::Row;
 pub use reply::{Reply, Rows};
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use serde_json::{Map, Value, json};
@@ -20,16 +20,18 @@ use crate::audit::AuditLog;
 use crate::capabilities::{BoxFuture, ConfigError, Grants, SystemInfo, log::one_line};
 use crate::metrics::{Metrics, OfOperation};
 use crate::runtime::{
-    Answerer, CallError, ComponentSource, Limits, LoadError, Operation, Plugin, Recoverer, Runtime,
+    Answerer, CallError, ComponentSource, Limits, LoadError, Loaded, Operation, Plugin, Recoverer,
+    Runtime,
 };
 use crate::wit::exports::harper::plugin::operations;
 
 /// The operations of all plugins, by name.
 pub(crate) struct Dispatch {
-    runtime: Runtime,
+    runtime: Arc<Runtime>,
     audit: Option<AuditLog>,
     metrics: Arc<Metrics>,
-    operations: BTreeMap<Arc<str>, Entry>,
+    /// Whoever performs one has its entry, and goes on with that when it is replaced.
+    operations: RwLock<BTreeMap<Arc<str>, Arc<Entry>>>,
     answerer: Option<Answerer>,
     recoverer: Option<Recoverer>,
     /// A call may have left something.
@@ -37,17 +39,34 @@ pub(crate) struct Dispatch {
 }
 
 struct Entry {
+    name: Arc<str>,
     operation: Operation,
     performer: Performer,
     counted: OfOperation,
 }
 
 impl Entry {
-    fn new(operation: Operation, performer: Performer) -> Self {
-        let counted = OfOperation::new(&*operation.name);
-        Self { operation, performer, counted }
+    fn new(operation: Operation, performer: Performer) -> Arc<Self> {
+        let name = operation.name.as_str();
+        let (name, counted) = (name.into(), OfOperation::new(name));
+        Arc::new(Self { name, operation, performer, counted })
+    }
+
+    /// Whose it is, in words.
+    fn owner(&self) -> String {
+        match &self.performer {
+            Performer::Plugin(plugin) => format!("of the plugin '{}'", plugin.name()),
+            Performer::Native(_) => OF_THE_HOST.to_owned(),
+        }
+    }
+
+    fn is_of(&self, plugin: &str) -> bool {
+        matches!(&self.performer, Performer::Plugin(performer) if performer.name() == plugin)
     }
 }
+
+/// Whose operations are that run without a sandbox.
+const OF_THE_HOST: &str = "the host's own";
 
 /// Who performs an operation.
 enum Performer {
@@ -59,44 +78,69 @@ enum Performer {
 pub(crate) type Native =
     dyn Fn(Caller, Value) -> BoxFuture<'static, Result<Reply, Error>> + Send + Sync;
 
+/// A plugin that was loaded.
+pub(crate) struct Installed {
+    pub(crate) plugin: Arc<Plugin>,
+    /// The names of its operations.
+    pub(crate) operations: Vec<String>,
+}
+
 /// Asked when an operation begins after a wait: whether the caller may still have it performed.
 pub(crate) type Still = dyn Fn() -> BoxFuture<'static, Result<(), Error>> + Send + Sync;
 
 impl Dispatch {
     pub(crate) fn new(runtime: Runtime, metrics: Arc<Metrics>, audit: Option<AuditLog>) -> Self {
-        let (operations, left) = (BTreeMap::new(), Notify::new());
+        let (runtime, operations, left) = (Arc::new(runtime), RwLock::default(), Notify::new());
         Self { runtime, audit, metrics, operations, answerer: None, recoverer: None, left }
+    }
+
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.runtime
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// Loads a plugin. One that has an operation that is there already is refused.
+    /// Loads a plugin: its operations are there from now on, in the place of those of an earlier
+    /// plugin of its name. Calls that run go on with that one. When it cannot be loaded, everything
+    /// stays as it is.
+    ///
+    /// One that has an operation which is there already is refused: nobody takes an operation, or
+    /// what is needed to call it, from someone else.
     pub(crate) async fn load(
-        &mut self,
+        &self,
         name: &str,
         source: ComponentSource,
         grants: Grants,
         limits: Limits,
-    ) -> Result<Arc<Plugin>, LoadError> {
-        let (plugin, operations) = self.runtime.load(name, source, grants, limits).await?;
+    ) -> Result<Installed, LoadError> {
+        let loaded = self.runtime.load(name, source, grants, limits).await?;
+        let Loaded { plugin, operations: described } = loaded;
         let plugin = Arc::new(plugin);
-        let mut described = BTreeMap::new();
-        for operation in operations {
-            let key: Arc<str> = operation.name.as_str().into();
-            if self.operations.contains_key(&key) || described.contains_key(&key) {
-                return Err(LoadError::Operation {
-                    plugin: name.into(),
-                    operation: operation.name,
-                    reason: "which is there already",
-                });
+        let mut operations = self.operations.write().unwrap_or_else(PoisonError::into_inner);
+        let mut new: Vec<Arc<Entry>> = Vec::new();
+        for operation in described {
+            let there = operations.get(&*operation.name).filter(|entry| !entry.is_of(name));
+            let owner = match (there, new.iter().any(|entry| *entry.name == *operation.name)) {
+                (Some(entry), _) => Some(entry.owner()),
+                (None, true) => Some("its own, described twice".to_owned()),
+                // Also where this host has none of them: nobody may take their names.
+                (None, false) => {
+                    let is_native = crate::operations::is_name(&operation.name);
+                    is_native.then(|| OF_THE_HOST.to_owned())
+                }
+            };
+            if let Some(owner) = owner {
+                let (plugin, operation) = (name.to_owned(), operation.name);
+                return Err(LoadError::Taken { plugin, operation, owner });
             }
-            let performer = Performer::Plugin(plugin.clone());
-            described.insert(key, Entry::new(operation, performer));
+            new.push(Entry::new(operation, Performer::Plugin(plugin.clone())));
         }
-        self.operations.append(&mut described);
-        Ok(plugin)
+        operations.retain(|_, entry| !entry.is_of(name));
+        let names = new.iter().map(|entry| entry.name.to_string()).collect();
+        operations.extend(new.into_iter().map(|entry| (entry.name.clone(), entry)));
+        Ok(Installed { plugin, operations: names })
     }
 
     /// Says who answers other nodes.
@@ -176,21 +220,28 @@ impl Dispatch {
 
     /// Adds a native operation; the name of one that is there already is given back.
     pub(crate) fn add_native(
-        &mut self,
+        &self,
         operation: Operation,
         native: Arc<Native>,
     ) -> Result<(), String> {
-        if self.operations.contains_key(&*operation.name) {
+        let mut operations = self.operations.write().unwrap_or_else(PoisonError::into_inner);
+        if operations.contains_key(&*operation.name) {
             return Err(operation.name);
         }
-        let name = operation.name.as_str().into();
-        let performer = Performer::Native(native);
-        self.operations.insert(name, Entry::new(operation, performer));
+        let entry = Entry::new(operation, Performer::Native(native));
+        operations.insert(entry.name.clone(), entry);
         Ok(())
     }
 
-    pub(crate) fn operations(&self) -> impl Iterator<Item = &Operation> {
-        self.operations.values().map(|entry| &entry.operation)
+    /// All operations, in the order of their names.
+    pub(crate) fn operations(&self) -> Vec<Operation> {
+        let operations = self.operations.read().unwrap_or_else(PoisonError::into_inner);
+        operations.values().map(|entry| entry.operation.clone()).collect()
+    }
+
+    fn entry(&self, name: &str) -> Option<Arc<Entry>> {
+        let operations = self.operations.read().unwrap_or_else(PoisonError::into_inner);
+        operations.get(name).cloned()
     }
 
     pub(crate) fn audit(&self) -> Option<&AuditLog> {
@@ -198,13 +249,15 @@ impl Dispatch {
     }
 
     pub(crate) fn may_change(&self, request: &Map<String, Value>) -> bool {
-        let name = self.name_of(request).unwrap_or_default();
-        self.operations.get(name).is_none_or(|entry| entry.operation.changes)
+        self.entry_of(request).is_none_or(|entry| entry.operation.changes)
     }
 
-    pub(crate) fn name_of(&self, request: &Map<String, Value>) -> Option<&str> {
-        let name = request.get("operation").and_then(Value::as_str)?;
-        self.operations.get_key_value(name).map(|(name, _)| &**name)
+    pub(crate) fn name_of(&self, request: &Map<String, Value>) -> Option<Arc<str>> {
+        self.entry_of(request).map(|entry| entry.name.clone())
+    }
+
+    fn entry_of(&self, request: &Map<String, Value>) -> Option<Arc<Entry>> {
+        self.entry(request.get("operation").and_then(Value::as_str)?)
     }
 
     /// What is counted ends with the reply's beginning.
@@ -215,7 +268,7 @@ impl Dispatch {
         still: Option<&Still>,
     ) -> Result<Reply, Error> {
         let started = Instant::now();
-        let (name, entry) = match self.find(&request) {
+        let entry = match self.find(&request) {
             Ok(found) => found,
             Err(error) => {
                 // The name is the client's own, and has no place among ours.
@@ -225,14 +278,14 @@ impl Dispatch {
         };
         if let Err(refused) = authorise(&entry.operation, &caller.role) {
             if let Some(audit) = &self.audit {
-                audit.refused(caller, name, &refused).await;
+                audit.refused(caller, &entry.name, &refused).await;
             }
             self.metrics.operation(&entry.counted, refused.kind.name(), started.elapsed());
             return Err(refused);
         }
         let audit = self.audit.as_ref().filter(|_| entry.operation.changes);
         let audit = audit.map(|audit| audit.begin(caller, &entry.operation, &request));
-        let result = self.perform(entry, name, caller, request, still).await;
+        let result = self.perform(&entry, caller, request, still).await;
         if let Some(audit) = audit {
             audit.end(result.as_ref().map(|_| ())).await;
         }
@@ -241,7 +294,7 @@ impl Dispatch {
         result
     }
 
-    fn find(&self, request: &Value) -> Result<(&Arc<str>, &Entry), Error> {
+    fn find(&self, request: &Value) -> Result<Arc<Entry>, Error> {
         let invalid = |text: String| Error::new(ErrorKind::Invalid, text);
         let object = request
             .as_object()
@@ -250,14 +303,12 @@ impl Dispatch {
             .get("operation")
             .and_then(Value::as_str)
             .ok_or_else(|| invalid("Request body must include an 'operation' property".into()))?;
-        let found = self.operations.get_key_value(name);
-        found.ok_or_else(|| invalid(format!("Operation '{}' not found", shown(name))))
+        self.entry(name).ok_or_else(|| invalid(format!("Operation '{}' not found", shown(name))))
     }
 
     async fn perform(
         &self,
         entry: &Entry,
-        name: &Arc<str>,
         caller: &Caller,
         request: Value,
         still: Option<&Still>,
@@ -266,7 +317,7 @@ impl Dispatch {
             Performer::Plugin(plugin) => plugin,
             Performer::Native(native) => return native(caller.clone(), request).await,
         };
-        let changes = entry.operation.changes;
+        let (name, changes) = (&entry.name, entry.operation.changes);
         let recovers = self.recoverer.as_ref().is_some_and(|recoverer| recoverer.is_of(plugin));
         let mut midway = Midway((changes && recovers).then_some(&self.left));
         let reply = self.runtime.call(plugin, name, changes, caller, &request, still).await;

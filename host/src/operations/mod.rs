@@ -7,12 +7,14 @@ mod data;
 mod drop_user;
 mod get_configuration;
 mod list_users;
+mod plugin_list;
+mod plugin_reload;
 mod replication_status;
 mod request;
 mod set_configuration;
 mod user_info;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, Weak};
 
 use serde_json::Value;
 
@@ -21,6 +23,7 @@ use crate::config::ConfigFile;
 use crate::data::Data;
 use crate::dispatch::{Caller, Error, ErrorKind, Native, Reply};
 use crate::figures::Figures;
+use crate::plugins::Plugins;
 use crate::runtime::Operation;
 use crate::store;
 use crate::users::{self, Users};
@@ -35,10 +38,19 @@ pub fn descriptions() -> Vec<Operation> {
         user_info::operation(),
         get_configuration::operation(),
         set_configuration::operation(),
+        plugin_list::operation(),
+        plugin_reload::operation(),
         replication_status::operation(),
     ];
     all.extend(data::descriptions());
     all
+}
+
+/// Whether an operation of the host's own has this name.
+pub(crate) fn is_name(name: &str) -> bool {
+    static NAMES: LazyLock<Vec<String>> =
+        LazyLock::new(|| descriptions().into_iter().map(|operation| operation.name).collect());
+    NAMES.iter().any(|known| known == name)
 }
 
 /// Those on databases, tables and rows.
@@ -79,6 +91,17 @@ pub(crate) fn of_configuration(
             with(&both, |(file, config), _, request| {
                 set_configuration::perform(file, config, request)
             }),
+        ),
+    ]
+}
+
+/// Those on plugins. They do not keep the plugins from going away with the host.
+pub(crate) fn of_plugins(plugins: &Weak<Plugins>) -> Vec<(Operation, Arc<Native>)> {
+    vec![
+        (plugin_list::operation(), with(plugins, |plugins, _, _| plugin_list::perform(plugins))),
+        (
+            plugin_reload::operation(),
+            with(plugins, |plugins, _, request| plugin_reload::perform(plugins, request)),
         ),
     ]
 }

@@ -81,6 +81,11 @@ fn changes(file: &ConfigFile, request: Value) -> Result<Vec<Change>, Error> {
                 violations.push(format!("'{shown}' {rule}"));
                 continue;
             }
+            Named::Plugins => {
+                let rule = "is changed in the file alone: see harper-host plugin --help";
+                violations.push(format!("'{shown}' {rule}"));
+                continue;
+            }
             Named::Unknown(Some(meant)) => {
                 violations
                     .push(format!("'{shown}' is not a configuration key: did you mean '{meant}'?"));

@@ -50,6 +50,7 @@ impl Answerer {
             request_bytes: 4 << 20,
             reply_bytes: 16 << 20,
             exchanged_bytes: 64 << 20,
+            ..Limits::default()
         }
     }
 }

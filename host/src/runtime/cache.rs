@@ -12,6 +12,10 @@ use wasmtime::{Engine, Result};
 
 use super::precompiled;
 
+/// Compiled components that are kept: each reload of a plugin may bring a new one. What is loaded from
+/// the folder works on when its file goes.
+const MOST: usize = 16;
+
 /// A folder of compiled components.
 #[derive(Debug, Clone)]
 pub(super) struct Cache {
@@ -43,8 +47,25 @@ impl Cache {
             tracing::warn!("a compiled component could not be kept: {error}");
             return Component::from_binary(engine, component);
         }
+        if let Err(error) = remove_oldest(&self.folder) {
+            tracing::warn!("old compiled components could not be removed: {error}");
+        }
         precompiled::cached(engine, &file)
     }
+}
+
+/// Removes the oldest until there are few enough.
+fn remove_oldest(folder: &Path) -> io::Result<()> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.path().extension().is_some_and(|extension| extension == "cwasm") {
+            files.push((entry.metadata()?.modified()?, entry.path()));
+        }
+    }
+    files.sort();
+    let surplus = files.len().saturating_sub(MOST);
+    files.iter().take(surplus).try_for_each(|(_, file)| fs::remove_file(file))
 }
 
 /// Names what was compiled, and everything that what came of it depends on.
@@ -104,6 +125,22 @@ mod tests {
         let written = fs::metadata(&kept[0]).unwrap().modified().unwrap();
         cache.load(&engine, CLUSTERING_COMPONENT).unwrap();
         assert_eq!(fs::metadata(&kept[0]).unwrap().modified().unwrap(), written);
+    }
+
+    #[test]
+    fn few_are_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = Cache::new(root.path().join("components"));
+        let engine = Engine::new(&super::super::engine::config()).unwrap();
+        open_folder(&cache.folder).unwrap();
+        for n in 0..MOST {
+            fs::write(cache.folder.join(format!("{n}.cwasm")), "").unwrap();
+        }
+        cache.load(&engine, CLUSTERING_COMPONENT).unwrap();
+        let kept = files(&cache.folder);
+        assert_eq!(kept.len(), MOST);
+        let file = cache.folder.join(file_name(&engine, CLUSTERING_COMPONENT));
+        assert!(kept.contains(&file), "the newest is among them");
     }
 
     #[test]

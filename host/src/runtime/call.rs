@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 use wasmtime::{Error, Store, UpdateDeadline};
 
@@ -11,10 +12,11 @@ use super::idle::{Idle, Instance};
 use super::limits::MemoryLimit;
 use super::ticker::TICK;
 use super::{CallError, Limits, Plugin, Runtime, error};
+use crate::capabilities::log::Logged;
 use crate::capabilities::{Call, Exceeded, HostCalls, Meter};
 use crate::dispatch::{Caller, Role, Still};
 use crate::json;
-use crate::wit::exports::harper::plugin::operations;
+use crate::wit::exports::harper::plugin::{manifest, operations};
 
 /// What is built of a reply takes up to so many times the bytes that the reply may have.
 const BUILT: usize = 16;
@@ -65,8 +67,8 @@ pub(crate) struct State {
 impl Runtime {
     /// Performs an operation of `plugin`. Its reply is JSON, and was looked at as far as that.
     pub(crate) async fn call(
-        &self,
-        plugin: &Plugin,
+        self: &Arc<Self>,
+        plugin: &Arc<Plugin>,
         operation: &Arc<str>,
         changes: bool,
         caller: &Caller,
@@ -80,17 +82,52 @@ impl Runtime {
             return Err(CallError::RequestTooLarge { size, limit });
         }
         let deadline = Deadline::after(limits.wall_clock);
-        let place = timeout_at(deadline.end, self.places.acquire()).await;
-        let Ok(Ok(_place)) = place else { return Err(CallError::Busy) };
+        let Ok(place) = timeout_at(deadline.end, self.place(plugin)).await else {
+            return Err(CallError::Busy);
+        };
         if let Some(still) = still {
             still().await.map_err(CallError::Dismissed)?;
         }
-        let _running = self.ticker.run();
-
         let caller = operations::Caller {
             username: caller.username.clone(),
             super_user: caller.role == Role::SuperUser,
         };
+        let Some(threads) = &plugin.threads else {
+            return self.perform(plugin, operation, changes, caller, request, deadline).await;
+        };
+        let (runtime, plugin, operation) = (self.clone(), plugin.clone(), operation.clone());
+        let called = threads.run(async move {
+            // Until the call has really ended, also one that was given up.
+            let _place = place;
+            runtime.perform(&plugin, &operation, changes, caller, request, deadline).await
+        });
+        called.await.unwrap_or(Err(CallError::Lost))
+    }
+
+    /// A place to run: of the plugin's own ones first, so that its calls wait for each other and not
+    /// for those of others.
+    async fn place(&self, plugin: &Plugin) -> [Option<OwnedSemaphorePermit>; 2] {
+        // These are never closed.
+        match &plugin.places {
+            Some(own) => {
+                let own = own.clone().acquire_owned().await.ok();
+                [own, self.places_of_others.clone().acquire_owned().await.ok()]
+            }
+            None => [self.places.clone().acquire_owned().await.ok(), None],
+        }
+    }
+
+    async fn perform(
+        &self,
+        plugin: &Plugin,
+        operation: &Arc<str>,
+        changes: bool,
+        caller: operations::Caller,
+        request: String,
+        deadline: Deadline,
+    ) -> Result<String, CallError> {
+        let _running = self.ticker.run();
+        let limits = plugin.limits;
         let mut instance = None;
         // Around everything: an epoch does not interrupt a call that waits for the host.
         let reply = timeout_at(deadline.end, async {
@@ -144,18 +181,20 @@ impl Runtime {
         }
     }
 
-    /// The operations that a plugin says it has.
+    /// What a plugin says that it asks for, and the operations that it says it has.
     pub(super) async fn describe(
         &self,
         plugin: &Plugin,
-    ) -> Result<Vec<operations::Operation>, CallError> {
+    ) -> Result<(manifest::Grants, Vec<operations::Operation>), CallError> {
         let _running = self.ticker.run();
-        let limits = plugin.limits;
+        let limits = plugin.limits.to_describe();
         let deadline = Deadline::after(limits.wall_clock);
         let mut store = self.store(plugin, limits, &"describe".into(), false, deadline);
         let described = timeout_at(deadline.end, async {
             let instance = plugin.prepared.instantiate_async(&mut store).await?;
-            instance.harper_plugin_operations().call_describe(&mut store).await
+            let asks = instance.harper_plugin_manifest().call_asks(&mut store).await?;
+            let operations = instance.harper_plugin_operations().call_describe(&mut store).await?;
+            wasmtime::error::Ok((asks, operations))
         });
         match described.await {
             Err(_) => Err(CallError::Exceeded(Exceeded::WallClock(limits.wall_clock))),
@@ -184,6 +223,7 @@ impl Runtime {
         );
         store.set_epoch_deadline(1);
         let cpu = limits.cpu;
+        let load = plugin.threads.as_ref().map(|threads| threads.load().clone());
         store.epoch_deadline_callback(move |mut store| {
             let state = store.data_mut();
             if state.ticks_left == 0 {
@@ -191,6 +231,9 @@ impl Runtime {
             }
             // A wait is one tick at most, however long it takes.
             state.ticks_left -= 1;
+            if let Some(load) = &load {
+                load.tick();
+            }
             Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
         });
         store
@@ -224,8 +267,10 @@ impl Runtime {
             operation: operation.clone(),
             changes,
             capabilities: self.capabilities.clone(),
-            grants: plugin.grants.clone(),
+            keys: plugin.keys.clone(),
             meter: Meter::new(limits),
+            volume: plugin.volume.clone(),
+            logged: Logged::default(),
             shown_early: Vec::new(),
             held: Vec::new(),
             waits_until: deadline.waits_until,

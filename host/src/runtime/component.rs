@@ -3,14 +3,18 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::cache::Cache;
 use super::call::State;
 use super::idle::Idle;
-use super::{Limits, LimitsError, Runtime, precompiled};
-use crate::capabilities::Grants;
+use super::offer::Interfaces;
+use super::threads::Threads;
+use super::{Limits, LimitsError, Runtime, WIT_VERSION, precompiled};
+use crate::capabilities::log::Volume;
+use crate::capabilities::{Grants, Keys, ManifestError, ReservedError};
 use crate::metrics::OfPlugin;
 use crate::wit::{ExtensionPre, exports::harper::plugin::operations};
 
@@ -21,7 +25,7 @@ pub struct ComponentSource(Source);
 #[derive(Debug, Clone)]
 enum Source {
     Embedded { compiled: &'static [u8], component: &'static [u8] },
-    Bytes(Vec<u8>),
+    Bytes(Arc<[u8]>),
 }
 
 impl ComponentSource {
@@ -36,7 +40,15 @@ impl ComponentSource {
     /// A component as a file has it. It is compiled when it is loaded, which takes some hundred
     /// milliseconds.
     pub fn bytes(component: impl Into<Vec<u8>>) -> Self {
-        Self(Source::Bytes(component.into()))
+        Self(Source::Bytes(component.into().into()))
+    }
+
+    /// The component as a file has it.
+    pub(crate) fn component(&self) -> &[u8] {
+        match &self.0 {
+            Source::Embedded { component, .. } => component,
+            Source::Bytes(component) => component,
+        }
     }
 }
 
@@ -120,20 +132,88 @@ pub enum LoadError {
         /// The first such import.
         import: String,
     },
+    /// It was built for another version of the interface.
+    #[error(
+        "plugin '{plugin}' does not fit: this host has harper:plugin@{WIT_VERSION}, and the plugin \
+         wants harper:plugin@{wants}; build the plugin with the WIT of this host, or run a host \
+         that has {wants}"
+    )]
+    Version {
+        /// The plugin's name.
+        plugin: String,
+        /// The version that it was built for.
+        wants: String,
+    },
     /// It imports what this host does not have, or does not export what a plugin must.
-    #[error("plugin '{plugin}' does not fit harper:plugin@0.1.0: {message}")]
+    #[error("plugin '{plugin}' does not fit harper:plugin@{WIT_VERSION}: {message}")]
     World {
         /// The plugin's name.
         plugin: String,
         /// What does not fit.
         message: String,
     },
-    /// It did not say which operations it has.
-    #[error("plugin '{plugin}' could not describe its operations: {message}")]
+    /// It did not say what it asks for and which operations it has.
+    #[error("plugin '{plugin}' could not describe itself: {message}")]
     Describe {
         /// The plugin's name.
         plugin: String,
         /// What happened.
+        message: String,
+    },
+    /// It asks for what there is not.
+    #[error("plugin '{plugin}' has a manifest that cannot be one: {source}")]
+    Manifest {
+        /// The plugin's name.
+        plugin: String,
+        /// What is wrong with it.
+        source: ManifestError,
+    },
+    /// It would be given what no plugin but the host's own is.
+    #[error("plugin '{plugin}' cannot have all of its grants: {source}")]
+    Reserved {
+        /// The plugin's name.
+        plugin: String,
+        /// Which grant.
+        source: ReservedError,
+    },
+    /// It says more of its operations than a host keeps.
+    #[error(
+        "plugin '{plugin}' describes {operations} operations in {bytes} bytes, and at most \
+         {MOST_OPERATIONS} in {MOST_DESCRIBED} bytes are taken"
+    )]
+    TooMuch {
+        /// The plugin's name.
+        plugin: String,
+        /// How many operations.
+        operations: usize,
+        /// Bytes of their descriptions.
+        bytes: usize,
+    },
+    /// An operation of its is there already.
+    #[error(
+        "plugin '{plugin}' describes the operation '{operation}', which is there already: it is \
+         {owner}"
+    )]
+    Taken {
+        /// The plugin's name.
+        plugin: String,
+        /// The operation's name.
+        operation: String,
+        /// Whose it is.
+        owner: String,
+    },
+    /// The WebAssembly runtime does not start on this machine.
+    #[error("the WebAssembly runtime does not start: {message}")]
+    NoRuntime {
+        /// What is wrong.
+        message: String,
+    },
+    /// The system gives it no thread.
+    #[error("plugin '{plugin}' cannot run: {message}")]
+    NoThreads {
+        /// The plugin's name.
+        plugin: String,
+        /// What the system says.
         message: String,
     },
     /// It describes an operation that cannot be one.
@@ -148,74 +228,151 @@ pub enum LoadError {
     },
 }
 
+/// Operations that one plugin may have, and bytes that all it says of them may take: both are kept
+/// as long as the plugin is, and shown to people.
+const MOST_OPERATIONS: usize = 200;
+const MOST_DESCRIBED: usize = 1 << 20;
+
 /// A component that is ready to be called.
 pub(crate) struct Plugin {
     pub(super) name: Arc<str>,
     pub(super) prepared: ExtensionPre<State>,
-    pub(super) grants: Arc<Grants>,
+    pub(super) keys: Arc<Keys>,
     pub(super) limits: Limits,
     pub(super) counted: OfPlugin,
+    /// What its calls write to the log.
+    pub(super) volume: Arc<Volume>,
     /// Kept between calls; none of a plugin that is not the host's own.
     pub(super) idle: Option<Idle>,
+    /// Where its calls run; the host's own plugin runs where it is called...
+    pub(super) threads: Option<Threads>,
+    /// ...and how many of them at the same time.
+    pub(super) places: Option<Arc<Semaphore>>,
+}
+
+/// A plugin, and what it says of itself.
+pub(crate) struct Loaded {
+    pub(crate) plugin: Plugin,
+    pub(crate) operations: Vec<Operation>,
 }
 
 impl Plugin {
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
+    }
 }
 
 impl Runtime {
-    /// Loads a component and asks it for its operations.
+    /// Loads a component, and asks it what it asks for and which operations it has. It runs for the
+    /// first time then, with nothing granted.
     pub(crate) async fn load(
         &self,
         name: &str,
         source: ComponentSource,
-        grants: Grants,
+        granted: Grants,
         limits: Limits,
-    ) -> Result<(Plugin, Vec<Operation>), LoadError> {
+    ) -> Result<Loaded, LoadError> {
+        let (component, interfaces) = self.open(name, source).await?;
+        self.load_opened(name, component, &interfaces, granted, limits).await
+    }
+
+    /// Loads a component that was opened.
+    pub(crate) async fn load_opened(
+        &self,
+        name: &str,
+        component: Opened,
+        interfaces: &Interfaces,
+        granted: Grants,
+        limits: Limits,
+    ) -> Result<Loaded, LoadError> {
         let plugin = || name.to_owned();
-        // Ours by where it is from, not by what it is called.
-        let idle = matches!(source.0, Source::Embedded { .. }).then(Idle::default);
+        let Opened { component, is_own } = component;
+        if !is_own {
+            let refused = granted.check_for_third_party();
+            refused.map_err(|source| LoadError::Reserved { plugin: plugin(), source })?;
+        }
         limits.check().map_err(|source| LoadError::Limits { plugin: plugin(), source })?;
+        interfaces.check(name)?;
+        let prepared =
+            self.linker.instantiate_pre(&component).and_then(ExtensionPre::new).map_err(
+                |error| LoadError::World { plugin: plugin(), message: format!("{error:#}") },
+            )?;
+        let no_threads = |error: std::io::Error| {
+            let message = format!("the system gives it no thread: {error}");
+            LoadError::NoThreads { plugin: plugin(), message }
+        };
+        let most_calls = limits.concurrent_calls.min(Semaphore::MAX_PERMITS);
+        let mut loaded = Plugin {
+            name: name.into(),
+            prepared,
+            keys: Arc::default(),
+            limits,
+            counted: OfPlugin::new(name),
+            volume: Arc::default(),
+            idle: is_own.then(Idle::default),
+            threads: if is_own { None } else { Some(Threads::start(name).map_err(no_threads)?) },
+            places: (!is_own).then(|| Arc::new(Semaphore::new(most_calls))),
+        };
+        let (asks, operations) = match self.describe(&loaded).await {
+            Ok(described) => described,
+            Err(error) => {
+                tracing::error!(plugin = name, "the plugin did not describe itself: {error}");
+                let message = error.for_caller("describe");
+                return Err(LoadError::Describe { plugin: plugin(), message });
+            }
+        };
+        let asked = Grants::asked_by(asks)
+            .map_err(|source| LoadError::Manifest { plugin: plugin(), source })?;
+        loaded.keys = Arc::new(Keys { asked, granted });
+        let operations = check_all(operations, name)?;
+        Ok(Loaded { plugin: loaded, operations })
+    }
+
+    /// Compiles a component, and looks what it imports and exports. Nothing of it runs.
+    pub(crate) async fn open(
+        &self,
+        name: &str,
+        source: ComponentSource,
+    ) -> Result<(Opened, Interfaces), LoadError> {
+        // Ours by where it is from, not by what it is called.
+        let is_own = matches!(source.0, Source::Embedded { .. });
         let (engine, cache) = (self.engine.clone(), self.cache.clone());
-        // Compiling takes long enough to be kept off the threads that serve requests.
+        // It takes long enough to be kept off the threads that serve requests.
         let component =
             tokio::task::spawn_blocking(move || compile(&engine, source, cache.as_ref()))
                 .await
                 .map_err(|error| error.to_string())
                 .and_then(|compiled| compiled.map_err(|error| format!("{error:#}")))
-                .map_err(|message| LoadError::NotAComponent { plugin: plugin(), message })?;
-
-        let kind = component.component_type();
-        if let Some((import, _)) =
-            kind.imports(&self.engine).find(|(name, _)| name.starts_with("wasi:"))
-        {
-            return Err(LoadError::Wasi { plugin: plugin(), import: import.to_owned() });
-        }
-        let prepared =
-            self.linker.instantiate_pre(&component).and_then(ExtensionPre::new).map_err(
-                |error| LoadError::World { plugin: plugin(), message: format!("{error:#}") },
-            )?;
-        let (counted, grants) = (OfPlugin::new(name), grants.into());
-        let loaded = Plugin { name: name.into(), prepared, grants, limits, counted, idle };
-        let operations = match self.describe(&loaded).await {
-            Ok(operations) => operations,
-            Err(error) => {
-                tracing::error!(
-                    plugin = name,
-                    "the plugin did not describe its operations: {error}"
-                );
-                let message = error.for_caller("describe");
-                return Err(LoadError::Describe { plugin: plugin(), message });
-            }
-        };
-        let operations = operations
-            .into_iter()
-            .map(|operation| check(operation, name))
-            .collect::<Result<_, _>>()?;
-        Ok((loaded, operations))
+                .map_err(|message| LoadError::NotAComponent { plugin: name.to_owned(), message })?;
+        let interfaces = Interfaces::of(&component, &self.engine);
+        Ok((Opened { component, is_own }, interfaces))
     }
+}
+
+/// A component that was compiled.
+pub(crate) struct Opened {
+    component: Component,
+    is_own: bool,
+}
+
+fn check_all(
+    operations: Vec<operations::Operation>,
+    plugin: &str,
+) -> Result<Vec<Operation>, LoadError> {
+    let size = |operation: &operations::Operation| {
+        let operations::Operation { name, warning, help, schema, .. } = operation;
+        name.len() + warning.as_ref().map_or(0, String::len) + help.len() + schema.len()
+    };
+    let bytes = operations.iter().map(size).sum();
+    if operations.len() > MOST_OPERATIONS || bytes > MOST_DESCRIBED {
+        let operations = operations.len();
+        return Err(LoadError::TooMuch { plugin: plugin.to_owned(), operations, bytes });
+    }
+    operations.into_iter().map(|operation| check(operation, plugin)).collect()
 }
 
 fn compile(

@@ -30,6 +30,9 @@ pub(crate) enum CallError {
     /// It broke in another way.
     #[error("it trapped: {0:?}")]
     Trapped(Error),
+    /// The host failed in the middle of it.
+    #[error("the host failed in the middle of it")]
+    Lost,
     /// What it has seen of the configuration never became durable, so its reply may be untrue.
     #[error("the configuration that it was shown was not written: {0}")]
     NotDurable(ConfigError),
@@ -60,7 +63,7 @@ impl CallError {
             Self::Exceeded(exceeded) => {
                 format!("Operation '{operation}' was stopped: it {exceeded}")
             }
-            Self::Panicked(_) | Self::Trapped(_) | Self::NotJson(_) => {
+            Self::Panicked(_) | Self::Trapped(_) | Self::NotJson(_) | Self::Lost => {
                 format!("Operation '{operation}' failed unexpectedly: the host's log has the cause")
             }
         }

@@ -33,6 +33,14 @@ pub struct Limits {
     /// Bytes that cross the border in calls to capabilities, both directions together. Default:
     /// 128 MiB.
     pub exchanged_bytes: usize,
+    /// Bytes that one call may write to the log; more is left out, and the log says so. Default: 64
+    /// KiB.
+    pub log_bytes: usize,
+    /// Bytes that all calls of the plugin together may write to the log in a minute. Default: 1 MiB.
+    pub log_bytes_per_minute: usize,
+    /// Calls of the plugin that run at the same time; more wait for their turn. Default: 16. The
+    /// host's own plugin has 64 places instead.
+    pub concurrent_calls: usize,
 }
 
 impl Limits {
@@ -58,18 +66,44 @@ impl Default for Limits {
             request_bytes: 2 << 20,
             reply_bytes: 16 << 20,
             exchanged_bytes: 128 << 20,
+            log_bytes: 64 << 10,
+            log_bytes_per_minute: 1 << 20,
+            concurrent_calls: 16,
         }
     }
 }
 
 /// A budget that the host cannot keep.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a plugin's memory limit must be at most {MOST_MEMORY} bytes, not {0}")]
-pub struct LimitsError(usize);
+#[non_exhaustive]
+pub enum LimitsError {
+    /// More memory than is set aside for an instance.
+    #[error("a plugin's memory limit must be at most {MOST_MEMORY} bytes, not {0}")]
+    Memory(usize),
+    /// Nothing would ever run.
+    #[error("a plugin must be allowed at least one call at a time")]
+    NoCalls,
+}
 
 impl Limits {
     pub(crate) fn check(&self) -> Result<(), LimitsError> {
-        if self.memory > MOST_MEMORY { Err(LimitsError(self.memory)) } else { Ok(()) }
+        match self {
+            Self { memory, .. } if *memory > MOST_MEMORY => Err(LimitsError::Memory(*memory)),
+            Self { concurrent_calls: 0, .. } => Err(LimitsError::NoCalls),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a plugin may use to say what it is: as much memory as a call, and little else.
+    pub(super) fn to_describe(self) -> Self {
+        Self {
+            cpu: self.cpu.min(Duration::from_secs(2)),
+            wall_clock: Duration::from_secs(10),
+            host_calls: 100,
+            exchanged_bytes: 1 << 20,
+            reply_bytes: 4 << 20,
+            ..self
+        }
     }
 }
 

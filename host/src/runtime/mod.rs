@@ -11,17 +11,21 @@ mod engine;
 mod error;
 mod idle;
 mod limits;
+mod offer;
 mod precompiled;
 mod recover;
+mod threads;
 mod ticker;
 
 pub use component::{ComponentSource, LoadError, Operation};
 pub use limits::{Limits, LimitsError};
+pub use offer::Interface;
 
 pub(crate) use answer::Answerer;
 pub(crate) use call::Used;
-pub(crate) use component::Plugin;
+pub(crate) use component::{Loaded, Plugin};
 pub(crate) use error::CallError;
+pub(crate) use offer::WIT_VERSION;
 pub(crate) use recover::Recoverer;
 
 use std::path::PathBuf;
@@ -37,9 +41,13 @@ use cache::Cache;
 use call::State;
 use ticker::Ticker;
 
-/// Calls that run at the same time; more wait for a place. Each may take some memory, and what
-/// is beyond the processors only waits.
+/// Calls of the host's own plugin that run at the same time; more wait for a place. Each may take
+/// some memory, and what is beyond the processors only waits.
 const CONCURRENT_CALLS: u32 = 64;
+
+/// The same of all other plugins together. Each has a limit of its own besides, and a place is given
+/// to who waits longest: a plugin whose calls are many has no more of them in this queue than that.
+const CONCURRENT_CALLS_OF_OTHERS: u32 = 64;
 
 /// Core instances of one component. Ours has three (the module, and two that wasm-component-ld
 /// makes); what componentize-py makes has some thirty.
@@ -52,6 +60,7 @@ pub(crate) struct Runtime {
     capabilities: Capabilities,
     metrics: Arc<Metrics>,
     places: Arc<Semaphore>,
+    places_of_others: Arc<Semaphore>,
     ticker: Ticker,
     cache: Option<Cache>,
 }
@@ -69,8 +78,9 @@ impl Runtime {
         capabilities::add_to_linker(&mut linker, |state: &mut State| &mut state.call)?;
         let ticker = Ticker::start(engine.weak())?;
         let places = Arc::new(Semaphore::new(CONCURRENT_CALLS as usize));
+        let places_of_others = Arc::new(Semaphore::new(CONCURRENT_CALLS_OF_OTHERS as usize));
         let cache = cache.map(Cache::new);
-        Ok(Self { engine, linker, capabilities, metrics, places, ticker, cache })
+        Ok(Self { engine, linker, capabilities, metrics, places, places_of_others, ticker, cache })
     }
 
     /// What this node tells others that it runs.
@@ -83,8 +93,9 @@ impl Runtime {
 /// microseconds instead of system calls. Those that wait for a call hold their places too.
 fn pool() -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
-    // And one that recovers.
-    let instances = CONCURRENT_CALLS + answer::CONCURRENT_ANSWERS + idle::most() as u32 + 1;
+    let calls = CONCURRENT_CALLS + CONCURRENT_CALLS_OF_OTHERS;
+    // And one that recovers, and one that is asked what it is.
+    let instances = calls + answer::CONCURRENT_ANSWERS + idle::most() as u32 + 2;
     pool.total_component_instances(instances)
         .total_core_instances(instances * CORE_INSTANCES)
         .max_core_instances_per_component(CORE_INSTANCES)

@@ -25,10 +25,12 @@ mod bindings {
     });
 }
 
+use bindings::exports::harper::plugin::manifest;
 use bindings::exports::harper::plugin::operations::{Caller, Error, Guest, Operation};
 use bindings::harper::plugin::{clock, config, log};
 
 mod cluster;
+mod settings;
 
 struct Hostile;
 
@@ -72,19 +74,45 @@ const NAMES: &[&str] = &[
     "tables_create",
     "ensure_streams",
     "settle",
+    "version",
 ];
+
+impl manifest::Guest for Hostile {
+    fn asks() -> manifest::Grants {
+        settings::asks()
+    }
+}
 
 impl Guest for Hostile {
     fn describe() -> Vec<Operation> {
-        let operation = |name: &&str| Operation {
-            name: format!("hostile_{name}"),
-            super_user: **name != *"echo",
-            changes: **name == *"config_get_to_change",
+        let settings = settings::read();
+        let prefix = settings["prefix"].as_str().unwrap_or("hostile");
+        match settings["describe"].as_str() {
+            Some("trap") => panic!("it does not describe itself"),
+            Some("loop") => loop {
+                black_box(0);
+            },
+            Some("log") => (0..1000).for_each(|_| log::write(log::Level::Info, "x")),
+            _ => {}
+        }
+        let most = settings["operations"].as_u64().unwrap_or(NAMES.len() as u64) as usize;
+        let (schema, help) = (settings["schema"].to_string(), "Misbehave".to_owned());
+        let operation = |name: &str| Operation {
+            name: if name.is_empty() { prefix.to_owned() } else { format!("{prefix}_{name}") },
+            super_user: *name != *"echo",
+            changes: *name == *"config_get_to_change",
             warning: None,
-            help: "Misbehave".into(),
-            schema: "{}".into(),
+            help: help.clone(),
+            schema: schema.clone(),
         };
-        NAMES.iter().map(operation).collect()
+        let numbered = |n: usize| operation(&format!("number_{n}"));
+        if let Some(only) = settings["only"].as_str() {
+            let mut one = operation(only);
+            one.super_user &= settings["open"] != true;
+            return vec![one; if settings["twice"] == true { 2 } else { 1 }];
+        }
+        let named = NAMES.iter().take(most).map(|name| operation(name));
+        named.chain((NAMES.len()..most).map(numbered)).collect()
     }
 
     async fn handle(caller: Caller, request: String) -> Result<String, Error> {
@@ -93,7 +121,11 @@ impl Guest for Hostile {
         let size = usize::try_from(amount).unwrap_or(usize::MAX);
         let text = |key: &str| value[key].as_str().unwrap_or_default().to_owned();
         let operation = text("operation");
-        match operation.strip_prefix("hostile_").unwrap_or_default() {
+        let settings = settings::read();
+        let prefix = settings["prefix"].as_str().unwrap_or("hostile");
+        let name = operation.strip_prefix(prefix).and_then(|name| name.strip_prefix('_'));
+        match name.unwrap_or_default() {
+            "version" => return Ok(settings["version"].to_string()),
             "echo" => return Ok(json!({ "caller": caller.username, "request": value }).to_string()),
             "panic" => panic!("hostile to the end"),
             "loop_forever" => loop {

@@ -3,7 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::GrantError;
+use super::{GrantError, ReservedError};
+
+/// Values that no plugin but the host's own may write: what plugins are granted, and which program
+/// is run as nats-server.
+pub const RESERVED_KEYS: [&str; 2] = ["plugins", "clustering.natsServer"];
 
 /// Which values of the configuration file a plugin may use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,6 +25,17 @@ impl ConfigGrants {
 
     pub(crate) fn may_write(&self, path: &KeyPath) -> bool {
         self.write.iter().any(|pattern| pattern.covers(path))
+    }
+
+    pub(super) fn check_for_third_party(&self) -> Result<(), ReservedError> {
+        for reserved in RESERVED_KEYS {
+            let Ok(path) = reserved.parse() else { continue };
+            if let Some(pattern) = self.write.iter().find(|pattern| pattern.covers(&path)) {
+                let (pattern, reserved) = (pattern.to_string(), reserved.to_owned());
+                return Err(ReservedError { pattern, reserved });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -81,6 +96,11 @@ impl KeyPattern {
         } else {
             *path == self.path
         }
+    }
+
+    /// Whether it covers all that `other` covers.
+    pub(super) fn includes(&self, other: &Self) -> bool {
+        self == other || self.below && self.covers(&other.path)
     }
 }
 

@@ -43,6 +43,12 @@ impl StreamPattern {
             && covers(&self.domain, domain)
             && covers(&self.stream, stream)
     }
+
+    /// Whether it covers all that `other` covers.
+    pub(super) fn includes(&self, other: &Self) -> bool {
+        let includes = |ours: &str, theirs: &str| ours == "*" || ours == theirs;
+        includes(&self.domain, &other.domain) && includes(&self.stream, &other.stream)
+    }
 }
 
 impl FromStr for StreamPattern {

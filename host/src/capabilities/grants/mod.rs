@@ -1,5 +1,9 @@
 //! What a plugin is allowed to do, one file a capability.
 //!
+//! Two keys open a door: what the plugin's manifest (`wit/manifest.wit`) asks for, and what the
+//! host's configuration grants. Both are written in this grammar, both are looked at in every call,
+//! and what one of them does not allow is denied.
+//!
 //! # Grammar
 //!
 //! An empty list grants nothing, no kind of grant implies another, and no pattern reaches what is
@@ -25,25 +29,31 @@
 //!
 //! # What nobody else is given
 //!
-//! Some subjects are the cluster's own machinery, `replication` too, and the database `system` is the
-//! node's. A plugin
-//! that was added by [`HostBuilder::plugin`](crate::HostBuilder::plugin) is refused when one of its
-//! patterns covers any of them, by a wildcard either: see [`RESERVED_SUBJECTS`].
+//! Some subjects are the cluster's own machinery, `replication` too, the database `system` is the
+//! node's, and who writes [`RESERVED_KEYS`] could grant itself more, or have a program run. A plugin
+//! that is not the host's own is refused when one of the patterns that it is granted covers any of
+//! them, by a wildcard either: see [`RESERVED_SUBJECTS`].
 
 mod config;
 mod jetstream;
+mod keys;
+mod listed;
+mod manifest;
 mod nats;
 mod tables;
 
-pub use config::{ConfigGrants, KeyPath, KeyPattern};
+pub use config::{ConfigGrants, KeyPath, KeyPattern, RESERVED_KEYS};
 pub use jetstream::{JetStreamGrants, StreamPattern};
+pub use listed::Grant;
+pub use manifest::ManifestError;
 pub use nats::{NatsGrants, RESERVED_SUBJECTS, SubjectPattern};
 pub use tables::{SYSTEM_DATABASE, TableGrants, TablePattern};
 
 pub(crate) use jetstream::is_name as is_stream_name;
+pub(crate) use keys::Keys;
 pub(crate) use nats::is_subject;
 
-/// Everything one plugin may use. The default is nothing.
+/// Everything that one plugin asks for, or is granted. The default is nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grants {
     /// The configuration file.
@@ -60,13 +70,37 @@ pub struct Grants {
 
 impl Grants {
     /// Whether anybody may be given these.
-    pub(crate) fn check_for_third_party(&self) -> Result<(), ReservedError> {
+    ///
+    /// # Errors
+    ///
+    /// The first that reaches what is nobody else's.
+    pub fn check_for_third_party(&self) -> Result<(), ReservedError> {
         if self.replication {
             let (pattern, reserved) = ("replication".into(), "the flow between nodes".into());
             return Err(ReservedError { pattern, reserved });
         }
+        self.config.check_for_third_party()?;
         self.nats.check_for_third_party()?;
         self.tables.check_for_third_party()
+    }
+}
+
+impl Grants {
+    /// Those of these that anybody may be given.
+    pub(crate) fn allowed_to_anybody(&self) -> Self {
+        let mut allowed = Self { replication: false, ..self.clone() };
+        let is_allowed = |of: &dyn Fn(&mut Self)| {
+            let mut one = Self::default();
+            of(&mut one);
+            one.check_for_third_party().is_ok()
+        };
+        let Self { config, nats, tables, .. } = &mut allowed;
+        config.write.retain(|p| is_allowed(&|one| one.config.write.push(p.clone())));
+        nats.request.retain(|p| is_allowed(&|one| one.nats.request.push(p.clone())));
+        for list in [&mut tables.read, &mut tables.write, &mut tables.create] {
+            list.retain(|p| is_allowed(&|one| one.tables.read.push(p.clone())));
+        }
+        allowed
     }
 }
 
@@ -109,6 +143,26 @@ mod tests {
         grants
     }
 
+    #[test]
+    fn what_is_for_nobody_else_is_left_out() {
+        let mut asked = Grants { replication: true, ..Grants::default() };
+        asked.config.read.extend(["plugins", "a.*"].map(|text| text.parse().unwrap()));
+        asked.config.write.extend(["plugins", "a.*"].map(|text| text.parse().unwrap()));
+        asked.nats.request.extend(["*.>", "orders.new"].map(|text| text.parse().unwrap()));
+        asked.tables.write.extend(["system.*", "*.*"].map(|text| text.parse().unwrap()));
+        let allowed = asked.allowed_to_anybody();
+        assert_eq!(allowed.check_for_third_party(), Ok(()));
+        let left: Vec<_> = allowed.listed().iter().map(Grant::to_string).collect();
+        let expected = [
+            "config.read plugins",
+            "config.read a.*",
+            "config.write a.*",
+            "nats.request orders.new",
+            "tables.write *.*",
+        ];
+        assert_eq!(left, expected);
+    }
+
     // covers: grants.reserved
     #[test]
     fn what_reaches_the_machinery_is_for_nobody_else() {
@@ -134,6 +188,16 @@ mod tests {
         for pattern in ["orders.new", "orders", "orders.eu.>", "orders.*.new", "a.__request__.b"] {
             assert_eq!(requests(pattern).check_for_third_party(), Ok(()), "{pattern}");
         }
+        let writes = |pattern: &str| {
+            let mut grants = Grants::default();
+            grants.config.write.push(pattern.parse().unwrap());
+            grants.check_for_third_party()
+        };
+        for pattern in ["plugins", "clustering.natsServer", "clustering.*"] {
+            let refused = writes(pattern).unwrap_err().to_string();
+            assert!(refused.starts_with(&format!("the grant '{pattern}' reaches '")), "{refused}");
+        }
+        assert_eq!(writes("clustering.hubServer.*"), Ok(()));
         for write in [false, true] {
             for pattern in ["system.hdb_nodes", "system.*"] {
                 let refused = table(pattern, write).check_for_third_party().unwrap_err();

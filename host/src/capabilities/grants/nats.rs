@@ -49,6 +49,19 @@ impl SubjectPattern {
     pub fn covers(&self, subject: &str) -> bool {
         is_subject(subject) && meet(&self.0, subject)
     }
+
+    /// Whether it covers all that `other` covers.
+    pub(super) fn includes(&self, other: &Self) -> bool {
+        let (mut ours, mut theirs) = (self.0.split('.'), other.0.split('.'));
+        loop {
+            match (ours.next(), theirs.next()) {
+                (None, None) | (Some(">"), Some(_)) => return true,
+                (Some("*"), Some(token)) if token != ">" => {}
+                (Some(one), Some(other)) if one == other => {}
+                _ => return false,
+            }
+        }
+    }
 }
 
 impl FromStr for SubjectPattern {

@@ -68,6 +68,15 @@ impl TablePattern {
         };
         is_covered && is_name(table) && self.table.as_ref().is_none_or(|granted| granted == table)
     }
+
+    /// Whether it covers all that `other` covers.
+    pub(super) fn includes(&self, other: &Self) -> bool {
+        let database = match (&self.database, &other.database) {
+            (None, Some(theirs)) => theirs != SYSTEM_DATABASE,
+            (ours, theirs) => ours == theirs,
+        };
+        database && (self.table.is_none() || self.table == other.table)
+    }
 }
 
 impl FromStr for TablePattern {

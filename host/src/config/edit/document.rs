@@ -1,6 +1,10 @@
 //! Reading a whole document: what it says as JSON, and where everything stands.
 
-use super::{EditError, source::Source, tree::Tree};
+use super::{
+    EditError,
+    source::Source,
+    tree::{Kind, Tree},
+};
 use serde_json::{Map, Value};
 use serde_yaml::{Mapping, Value as Yaml};
 use std::sync::Arc;
@@ -56,6 +60,33 @@ impl Document {
     /// The same, for whoever keeps it longer than the text.
     pub fn shared_json(&self) -> Arc<Value> {
         self.json.clone()
+    }
+
+    /// The line where what is at a path stands, such as `a.b[0].c`; where nothing does, that of what it
+    /// would be in.
+    pub fn line(&self, path: &str) -> Option<usize> {
+        let tree = &self.tree;
+        let mut node = tree.root?;
+        let mut line = None;
+        for step in path.split(['.', '[']) {
+            let mut at = tree.node(node);
+            while let Kind::Alias(target) = at.kind {
+                at = tree.node(target);
+            }
+            let (first, next) = match (&at.kind, step.strip_suffix(']')) {
+                (Kind::List { items, .. }, Some(number)) => {
+                    let Some(item) = items.get(number.parse::<usize>().ok()?) else { break };
+                    (tree.node(item.node).first(), item.node)
+                }
+                (Kind::Map { entries, .. }, None) => {
+                    let Some(entry) = tree.entry(entries, step) else { break };
+                    (tree.node(entry.key).first(), entry.value)
+                }
+                _ => break,
+            };
+            (line, node) = (Some(self.source().line(first)), next);
+        }
+        line
     }
 
     pub(super) fn source(&self) -> Source<'_> {
@@ -150,6 +181,27 @@ pub(super) fn is_same_beside(old: &Yaml, new: &Yaml, path: &[&str]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_of_what_stands_at_a_path() {
+        let text = "a:\n  b: 1\nc: &c\n- d: 2\n  e:\n  - x\n  - y\n- f: {g: [7,\n  8]}\nh: *c\n";
+        let document = Document::read(text.to_owned()).unwrap();
+        for (path, line) in [
+            ("a", 1),
+            ("a.b", 2),
+            ("a.z", 1),
+            ("a.b.z", 2),
+            ("c[0].d", 4),
+            ("c[0].e[1]", 7),
+            ("c[1].f.g[1]", 9),
+            ("c[7]", 3),
+            ("h[0].d", 4),
+        ] {
+            assert_eq!(document.line(path), Some(line), "{path}");
+        }
+        assert_eq!(document.line("z"), None);
+        assert_eq!(Document::read(String::new()).unwrap().line("a"), None);
+    }
 
     #[test]
     fn what_stands_beside_a_path_is_compared() {

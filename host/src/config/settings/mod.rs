@@ -13,8 +13,9 @@ use serde_json::Value;
 
 pub use clustering::{Clustering, ClusteringTls, Listen, Streams};
 pub use table::{HUB_ROUTES, LEAF_ROUTES};
-pub(super) use table::{Kind, SETTINGS, Setting};
+pub(super) use table::{Kind, PLUGINS, SETTINGS, Setting};
 
+use crate::plugins::PluginSettings;
 use table::*;
 
 /// What the configuration says, with defaults for what it does not.
@@ -53,6 +54,8 @@ pub struct Settings {
     pub audit_max_files: u32,
     /// `clustering`, without its lists of routes, which change while a node runs.
     pub clustering: Clustering,
+    /// `plugins`.
+    pub plugins: Vec<PluginSettings>,
 }
 
 /// How much is logged.
@@ -75,8 +78,17 @@ pub struct SettingsError(Vec<Violation>);
 struct Violation {
     /// Such as `'logging.level' must be ...`.
     clause: String,
-    /// The environment variable that has the value; none when the file has it.
-    variable: Option<String>,
+    /// What has the value.
+    place: Place,
+}
+
+/// What has a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The environment variable of this name.
+    Variable(String),
+    /// The file, in this line, if it is known.
+    Line(Option<usize>),
 }
 
 impl SettingsError {
@@ -88,14 +100,19 @@ impl SettingsError {
 
 /// What is wrong in the file, then what is wrong in the environment.
 fn told(violations: &[Violation]) -> String {
-    let in_file = violations.iter().filter(|violation| violation.variable.is_none());
-    let clauses: Vec<_> = in_file.map(|violation| violation.clause.as_str()).collect();
+    let in_file = violations.iter().filter_map(|Violation { clause, place }| match place {
+        Place::Line(Some(line)) => Some(format!("{clause} (line {line})")),
+        Place::Line(None) => Some(clause.clone()),
+        Place::Variable(_) => None,
+    });
+    let clauses: Vec<_> = in_file.collect();
     let mut told = Vec::new();
     if !clauses.is_empty() {
         told.push(format!("{}: {}", super::FILE_NAME, clauses.join(". ")));
     }
-    told.extend(violations.iter().filter_map(|Violation { clause, variable }| {
-        Some(format!("the environment variable {}: {clause}", variable.as_ref()?))
+    told.extend(violations.iter().filter_map(|Violation { clause, place }| match place {
+        Place::Variable(name) => Some(format!("the environment variable {name}: {clause}")),
+        Place::Line(_) => None,
     }));
     told.join(". ")
 }
@@ -127,22 +144,28 @@ impl Settings {
     /// Reads the settings out of the whole document. Keys that this host does not know are left
     /// alone.
     pub fn read(document: &Value) -> Result<Self, SettingsError> {
-        Self::read_with(document, |_| None)
+        Self::read_with(document, |_| Place::Line(None))
     }
 
-    /// The same, where `variable` knows which values are those of the environment.
+    /// The same, where `place` knows what has the value at a path.
     pub(super) fn read_with(
         document: &Value,
-        variable: impl Fn(&str) -> Option<String>,
+        place: impl Fn(&str) -> Place,
     ) -> Result<Self, SettingsError> {
-        let mut violations: Vec<_> = no_mappings(document)
-            .into_iter()
-            .map(|path| Violation { clause: format!("'{path}' must be a mapping"), variable: None })
-            .collect();
-        violations.extend(SETTINGS.iter().filter_map(|setting| {
-            let clause = setting.violation(document)?;
-            Some(Violation { clause, variable: variable(setting.path) })
-        }));
+        let violation = |path: &str, rule: &str| Violation {
+            clause: format!("'{path}' {rule}"),
+            place: place(path),
+        };
+        let mut violations: Vec<_> =
+            no_mappings(document).iter().map(|path| violation(path, "must be a mapping")).collect();
+        violations.extend(
+            SETTINGS
+                .iter()
+                .filter_map(|setting| Some(violation(setting.path, &setting.violation(document)?))),
+        );
+        if let Err(wrong) = PluginSettings::read_all(&document[PLUGINS]) {
+            violations.extend(wrong.iter().map(|(path, rule)| violation(path, rule)));
+        }
         if violations.is_empty() { Ok(Self::of(document)) } else { Err(SettingsError(violations)) }
     }
 
@@ -192,6 +215,7 @@ impl Settings {
             audit_max_size: number(AUDIT_MAX_SIZE),
             audit_max_files: u32::try_from(number(AUDIT_MAX_FILES)).unwrap_or(u32::MAX),
             clustering: Clustering::of(document),
+            plugins: PluginSettings::read_all(&document[PLUGINS]).unwrap_or_default(),
         }
     }
 }

@@ -42,6 +42,8 @@ pub(in crate::config) enum Kind {
     Choice(&'static [&'static str]),
     /// A list of routes, which the operations manage.
     Routes,
+    /// The list of plugins, which is managed by hand and by `harper-host plugin`.
+    Plugins,
 }
 
 impl Kind {
@@ -57,10 +59,10 @@ impl Setting {
         self.path.replace('.', "_").to_ascii_uppercase()
     }
 
-    /// What is wrong with the document's value, if anything is.
+    /// What is wrong with the document's value, if anything is, such as `must be true or false`.
     pub(in crate::config) fn violation(&self, document: &Value) -> Option<String> {
         let value = value(document, self.path);
-        let rule = match self.kind {
+        match self.kind {
             Kind::Address => {
                 let address = value.as_str().and_then(|text| text.parse::<IpAddr>().ok());
                 address.is_none().then(|| "must be an IP address".to_owned())
@@ -100,8 +102,9 @@ impl Setting {
             }
             // The operations read them, and say what is wrong with them, whenever they are asked.
             Kind::Routes => None,
-        };
-        rule.map(|rule| format!("'{}' {rule}", self.path))
+            // It has violations of its own, each with its place.
+            Kind::Plugins => None,
+        }
     }
 }
 
@@ -166,6 +169,9 @@ const MOST: u64 = 1 << 53;
 pub const HUB_ROUTES: &str = "clustering.hubServer.cluster.network.routes";
 /// The key of the leaf's routes.
 pub const LEAF_ROUTES: &str = "clustering.leafServer.network.routes";
+
+/// The key of the list of plugins.
+pub(in crate::config) const PLUGINS: &str = "plugins";
 
 /// All keys, in the order of the first file.
 pub(in crate::config) const SETTINGS: &[Setting] = &[
@@ -426,5 +432,11 @@ pub(in crate::config) const SETTINGS: &[Setting] = &[
         default: "true",
         meaning: "Whether clients and leaf servers must show a certificate. Hubs must in any case.",
         kind: Kind::Flag,
+    },
+    Setting {
+        path: PLUGINS,
+        default: "null",
+        meaning: "Plugins of others, each with name, file, sha256, grants and limits: harper-host plugin grant FILE adds one.",
+        kind: Kind::Plugins,
     },
 ];

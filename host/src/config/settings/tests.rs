@@ -43,6 +43,7 @@ fn every_key_that_parses_binds() {
                 "insecure": true, "verify": false,
             },
         },
+        "plugins": [{ "name": "p", "file": "p.wasm" }],
     });
     let listen = |host: &str, port| Listen { host: host.parse().unwrap(), port };
     let expected = Settings {
@@ -89,6 +90,7 @@ fn every_key_that_parses_binds() {
                 verify: false,
             },
         },
+        plugins: vec![PluginSettings::new("p", "p.wasm")],
     };
     assert_eq!(Settings::read(&document), Ok(expected));
 }
@@ -105,11 +107,14 @@ fn what_is_wrong_is_said_to_be_where_it_is() {
          'logging' must be a mapping"
     );
     let document = json!({ "operationsApi": { "network": { "port": "x", "host": "y" } } });
-    let variable = |path: &str| (path == PORT).then(|| "OPERATIONSAPI_NETWORK_PORT".to_owned());
-    let error = Settings::read_with(&document, variable).unwrap_err().to_string();
+    let place = |path: &str| match path {
+        PORT => Place::Variable("OPERATIONSAPI_NETWORK_PORT".into()),
+        _ => Place::Line(Some(7)),
+    };
+    let error = Settings::read_with(&document, place).unwrap_err().to_string();
     assert_eq!(
         error,
-        "harperdb-config.yaml: 'operationsApi.network.host' must be an IP address. \
+        "harperdb-config.yaml: 'operationsApi.network.host' must be an IP address (line 7). \
          the environment variable OPERATIONSAPI_NETWORK_PORT: 'operationsApi.network.port' \
          must be an integer from 0 to 65535, or null"
     );
