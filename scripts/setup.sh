@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs what is needed beside Rust: to build, a way to compile to wasm32-unknown-unknown; to run a
-# node in a cluster, nats-server; for the tests Node.js, with the npm packages of tests/peers. Says
-# what it does, and does nothing when all is there. Never changes an installed Rust toolchain but for
-# adding that target, and not even that where RUSTUP_AUTO_INSTALL=0 asks to leave rustup alone.
+# node in a cluster, nats-server; for the tests Node.js, with the npm packages of tests/peers, and
+# Python, with what tests/plugins/requirements.txt names. Says what it does, and does nothing when all
+# is there. Never changes an installed Rust toolchain but for adding that target, and not even that
+# where RUSTUP_AUTO_INSTALL=0 asks to leave rustup alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -117,4 +118,47 @@ else
     fi
     # Somebody else's may be there by now, and is as good.
     mv "$aside/node_modules" "$peers" 2>/dev/null || [ -e "$peers/node_modules" ]
+fi
+
+# Python 3.10 or later, with pip: the plugin in Python is built by componentize-py.
+has_python() {
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null &&
+        python3 -m pip --version >/dev/null 2>&1
+}
+
+if has_python; then
+    say "$(python3 --version) and pip are there: nothing to do"
+else
+    if have apt-get; then
+        say "installing Debian's packages python3 python3-pip"
+        as_root apt-get update -qq
+        as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -qq --no-install-recommends python3 python3-pip
+    elif have brew; then
+        say "installing Homebrew's python"
+        brew install --quiet python
+    fi
+    has_python || {
+        say "the tests need Python 3.10 or later, with pip: install it from" >&2
+        say "https://python.org and try again" >&2
+        exit 1
+    }
+fi
+
+# As above: aside, then into place.
+plugins=tests/plugins
+if cmp -s "$plugins/requirements.txt" "$plugins/python/installed.txt"; then
+    say "the Python packages of $plugins are there: nothing to do"
+else
+    say "installing the Python packages of $plugins"
+    python_aside=$(mktemp -d "$plugins/.install.XXXXXX")
+    trap 'rm -rf "${aside:-}" "$python_aside"' EXIT
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps \
+        --target "$python_aside/new" --requirement "$plugins/requirements.txt"
+    cp "$plugins/requirements.txt" "$python_aside/new/installed.txt"
+    if [ -e "$plugins/python" ]; then
+        mv "$plugins/python" "$python_aside/old"
+    fi
+    # Somebody else's may be there by now, and is as good.
+    [ -e "$plugins/python" ] || mv "$python_aside/new" "$plugins/python"
 fi

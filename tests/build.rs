@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::{env, fs};
 
 fn main() -> ExitCode {
-    match hostile_component() {
+    match components() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             println!("cargo::error={}", error.to_string().replace('\n', "\ncargo::error="));
@@ -14,17 +14,21 @@ fn main() -> ExitCode {
     }
 }
 
-fn hostile_component() -> Result<(), Box<dyn std::error::Error>> {
+/// Each crate, its folder, and the variable that may name a component that is built already.
+const PLUGINS: [(&str, &str, &str); 2] = [
+    ("harper-hostile", "tests/hostile", "HARPER_HOSTILE_COMPONENT"),
+    ("harper-cluster-health", "tests/plugins/cluster_health", "HARPER_CLUSTER_HEALTH_COMPONENT"),
+];
+
+fn components() -> Result<(), Box<dyn std::error::Error>> {
     // Asked for now and not when this was compiled: a target folder may be copied.
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("no CARGO_MANIFEST_DIR")?);
     let workspace = here.parent().ok_or("no workspace")?;
-    let component = harper_component_build::component(
-        workspace,
-        "harper-hostile",
-        &["tests/hostile", "wit"],
-        "HARPER_HOSTILE_COMPONENT",
-    )?;
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("no OUT_DIR")?);
-    fs::copy(component, out.join("hostile.wasm"))?;
+    for (package, folder, ready) in PLUGINS {
+        let component =
+            harper_component_build::component(workspace, package, &[folder, "wit"], ready)?;
+        fs::copy(component, out.join(format!("{package}.wasm")))?;
+    }
     Ok(())
 }

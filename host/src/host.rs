@@ -24,6 +24,7 @@ use crate::replication::Replicator;
 use crate::runtime::{
     Answerer, CallError, ComponentSource, Limits, LoadError, Operation, Recoverer, Runtime,
 };
+use crate::transcript::Recorder;
 use crate::users::Users;
 
 /// Performs operations: the clustering plugin's, and those of plugins that were added.
@@ -169,6 +170,7 @@ pub struct HostBuilder {
     users: Option<Users>,
     data: Option<Data>,
     audit: Option<AuditLog>,
+    recorder: Option<Recorder>,
     servers: Option<nats::Nats>,
     replicator: Option<Replicator>,
     figures: Option<Arc<Figures>>,
@@ -410,6 +412,12 @@ impl HostBuilder {
         self
     }
 
+    /// Where a transcript of each call of a plugin's operation is written.
+    pub fn record(mut self, recorder: Recorder) -> Self {
+        self.recorder = Some(recorder);
+        self
+    }
+
     /// Makes the host: loads the clustering plugin and the others.
     pub async fn build(self) -> Result<Host, BuildError> {
         for plugin in &self.plugins {
@@ -465,7 +473,8 @@ impl HostBuilder {
         };
         let cache = self.root_path.as_ref().map(|folder| folder.join("cache").join("components"));
         let runtime = Runtime::new(capabilities, metrics.clone(), cache)
-            .map_err(|error| BuildError::Runtime(format!("{error:#}")))?;
+            .map_err(|error| BuildError::Runtime(format!("{error:#}")))?
+            .recording(self.recorder);
         let mut dispatch = Dispatch::new(runtime, metrics, self.audit);
         let source = ComponentSource::clustering();
         let limits = self.clustering_limits.unwrap_or_else(Limits::of_clustering);

@@ -49,6 +49,21 @@ pub(crate) fn text(value: &Value) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
+/// A text that is JSON, as the JSON that it is: for what people read.
+pub(crate) mod within {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde_json::Value;
+
+    pub(crate) fn serialize<S: Serializer>(json: &str, to: S) -> Result<S::Ok, S::Error> {
+        let value: Value = serde_json::from_str(json).unwrap_or_else(|_| json.into());
+        value.serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+        Ok(super::text(&Value::deserialize(from)?))
+    }
+}
+
 /// Roughly the bytes that `text` takes as a `serde_json::Value`, rather too many than too few. A
 /// megabyte of `{"":0},` takes sixty. What nests deeper than a parser goes is not looked at.
 pub(crate) fn built_size(text: &[u8]) -> usize {

@@ -83,6 +83,8 @@
 //! | `data/` | databases, tables and rows, with versions and a change log |
 //! | `transaction/` | what messages on the tables' streams say |
 //! | `store/` | the node's database |
+//! | `testing/` | a host without a node, for those who write plugins |
+//! | `transcript/` | what a plugin asked and was told during a call, recorded and replayed |
 
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
@@ -111,7 +113,9 @@ pub mod recovery;
 pub mod replication;
 mod runtime;
 pub mod store;
+pub mod testing;
 pub mod transaction;
+pub mod transcript;
 pub mod users;
 mod wit;
 

@@ -11,8 +11,8 @@ use anyhow::Context;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use crate::cluster::Cluster;
 use crate::tables::Tables;
+use harper_host::testing::Cluster;
 
 /// The folder for rules of the HTTP face that belong to no operation. The others are named after
 /// an operation.

@@ -1,9 +1,8 @@
 //! What the tests share: a plugin that misbehaves, a host or a node made in one line, clusters of
-//! whole nodes, of servers alone and of nobody, a Harper node in JavaScript, and the golden
+//! whole nodes and of servers alone, a Harper node in JavaScript, and the golden
 //! cases with their tables.
 
 pub mod api;
-pub mod cluster;
 pub mod golden;
 pub mod hostile;
 pub mod javascript;
@@ -12,16 +11,24 @@ pub mod nodes;
 pub mod others;
 pub mod peer;
 pub mod plugins;
+pub mod python;
 pub mod rows;
 pub mod shared;
 pub mod tables;
+
+// A cluster of nobody.
+pub use harper_host::testing as cluster;
 
 use harper_host::{Caller, ComponentSource, Error, Grants, Host, HostBuilder, Limits};
 use serde_json::Value;
 use tempfile::TempDir;
 
 /// The component of `tests/hostile`.
-pub const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hostile.wasm"));
+pub const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/harper-hostile.wasm"));
+
+/// The component of `tests/plugins/cluster_health`.
+pub const CLUSTER_HEALTH: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/harper-cluster-health.wasm"));
 
 /// A host with a folder of its own, which goes when it is dropped.
 pub struct Node {

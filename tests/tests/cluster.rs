@@ -4,8 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use harper_host::testing::{Cluster, FakeNode, Peer, Server};
 use harper_host::{Caller, ComponentSource, ErrorKind, Grants, Limits};
-use harper_tests::cluster::{Cluster, FakeNode, Peer, Server};
 use harper_tests::{HOSTILE, Node};
 use serde_json::{Value, json};
 
@@ -47,7 +47,14 @@ fn peers(after: impl IntoIterator<Item = u64>) -> Cluster {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_nodes_are_asked_at_the_same_time() {
     const SLOWEST: u64 = 1000;
-    let node = node(peers((0..100).map(|i| if i == 50 { SLOWEST } else { i * 5 }))).await;
+    let peers = peers((0..100).map(|i| if i == 50 { SLOWEST } else { i * 5 }));
+    let fake = FakeNode::new(peers.clone());
+    let in_no_time = Node::with("", |host| fake.give_to(host)).await.unwrap();
+    in_no_time.send(json!({ "operation": "cluster_status" })).await.unwrap();
+    assert_eq!(fake.time().passed(), Duration::from_millis(SLOWEST));
+
+    let fake = FakeNode::new(peers).in_real_time();
+    let node = Node::with("", |host| fake.give_to(host)).await.unwrap();
     let started = Instant::now();
     let reply = node.send(json!({ "operation": "cluster_status" })).await.unwrap();
     let took = started.elapsed();

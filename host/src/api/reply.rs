@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use crate::{
-    dispatch::{Error, ErrorKind, Row, Rows},
+    dispatch::{Error, Row, Rows},
     json,
     users::LoginFailed,
 };
@@ -57,15 +57,8 @@ impl From<LoginFailed> for Refusal {
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Refusal {
-        let status = match error.kind {
-            ErrorKind::Invalid => StatusCode::BAD_REQUEST,
-            ErrorKind::Unauthorized => StatusCode::UNAUTHORIZED,
-            ErrorKind::Forbidden => StatusCode::FORBIDDEN,
-            ErrorKind::Conflict => StatusCode::CONFLICT,
-            ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            ErrorKind::Busy => StatusCode::SERVICE_UNAVAILABLE,
-            ErrorKind::Failed => StatusCode::INTERNAL_SERVER_ERROR,
-        };
+        let status = StatusCode::from_u16(error.kind.status());
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Refusal::new(status, error.message)
     }
 }
@@ -203,7 +196,7 @@ mod tests {
     // covers: data.search.unclean
     #[tokio::test]
     async fn what_is_broken_off_does_not_look_whole() {
-        let error = Error::new(ErrorKind::Failed, "the disk is gone");
+        let error = Error::new(crate::ErrorKind::Failed, "the disk is gone");
         let reply = sent(vec![part(0, 1), Err(error), part(1, 2)]).await;
         let (_, body) = reply.split_once("\r\n\r\n").unwrap();
         assert_eq!(

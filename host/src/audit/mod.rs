@@ -8,6 +8,8 @@
 mod file;
 mod queue;
 mod request;
+
+pub(crate) use request::harmless;
 #[cfg(test)]
 mod tests;
 
@@ -132,7 +134,7 @@ impl Pending {
             Err(error) => error.kind.name().into(),
         };
         if let Err(error) = result {
-            line["error"] = request::harmless(&error.message).into();
+            line["error"] = harmless(&error.message).into();
         }
         line["ms"] = (self.started.elapsed().as_millis() as u64).into();
         let error = match timeout(PATIENCE, self.file.append_later(line)).await {

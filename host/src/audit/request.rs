@@ -25,7 +25,7 @@ pub(super) fn shown(schema: &Value, request: &Value) -> Value {
 }
 
 /// A text without passwords in URLs.
-pub(super) fn harmless(text: &str) -> String {
+pub(crate) fn harmless(text: &str) -> String {
     text.split_inclusive(char::is_whitespace).map(without_login).collect()
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wasmtime::Result;
 use wasmtime::component::{Accessor, HasSelf};
@@ -65,7 +66,7 @@ pub trait Config: Send + Sync + 'static {
 pub type Durable = BoxFuture<'static, std::result::Result<(), ConfigError>>;
 
 /// Values read at one moment.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// The state that they were read from; equal revisions mean equal contents.
     pub revision: String,
@@ -101,7 +102,8 @@ pub struct Change {
 
 /// Why the configuration was not read or written; nothing was changed. The texts are for the
 /// caller: clear, without paths of the machine and without secrets.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ConfigError {
     /// It is no longer at the revision that was expected, or others are writing it all the while.
     #[error("The configuration was changed meanwhile")]

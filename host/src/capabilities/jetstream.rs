@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use wasmtime::Result;
 use wasmtime::component::{Accessor, HasSelf};
 
@@ -35,7 +36,7 @@ pub trait JetStream: Send + Sync + 'static {
 }
 
 /// A stream at one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamInfo {
     /// Messages that it holds.
     pub messages: u64,
@@ -50,7 +51,8 @@ pub struct StreamInfo {
 }
 
 /// What a purge leaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Extent {
     /// Nothing.
     All,
@@ -61,7 +63,8 @@ pub enum Extent {
 }
 
 /// Why nothing was read or done. The texts are for the caller: clear, without secrets.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum JetStreamError {
     /// There are no streams.
     #[error("Clustering is not enabled")]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use wasmtime::Result;
 use wasmtime::component::{Accessor, HasSelf};
 
@@ -34,11 +35,12 @@ pub trait Nats: Send + Sync + 'static {
 }
 
 /// A server of the network, as it describes itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerInfo {
     /// Its name: `<node>-hub` or `<node>-leaf`.
     pub name: String,
     /// From the question until its answer.
+    #[serde(with = "crate::capabilities::node::in_milliseconds")]
     pub response_time: Duration,
     /// The names of the servers that it has routes to.
     pub routes: Vec<String>,
@@ -47,7 +49,8 @@ pub struct ServerInfo {
 }
 
 /// Why there is no answer. The texts are for the caller: clear, without secrets.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum NatsError {
     /// There is no network.
     #[error("Clustering is not enabled")]

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use wasmtime::Result;
 
 use crate::capabilities::{Call, Capability};
@@ -18,7 +19,7 @@ pub trait Node: Send + Sync + 'static {
 }
 
 /// What a node is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeInfo {
     /// The name under which other nodes know it. None when it was given none.
     pub name: Option<String>,
@@ -27,17 +28,19 @@ pub struct NodeInfo {
     /// Where others reach it.
     pub ports: Ports,
     /// How long it has been running.
+    #[serde(with = "in_milliseconds")]
     pub uptime: Duration,
     /// Names this run of the host: another at each start.
     pub boot: u64,
     /// What it runs.
     pub system_info: SystemInfo,
     /// How long one node is waited for when the state of all is asked.
+    #[serde(with = "in_milliseconds")]
     pub status_timeout: Duration,
 }
 
 /// The ports of a node. None for what is not served.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ports {
     /// The hub server's, where the hubs of other nodes connect.
     pub clustering: Option<u16>,
@@ -46,7 +49,7 @@ pub struct Ports {
 }
 
 /// The software of a node, in the words of Harper's nodes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SystemInfo {
     /// The host's version.
     pub hdb_version: String,
@@ -174,7 +177,22 @@ impl wit::Host for Call {
     }
 }
 
-pub(super) fn milliseconds(duration: Duration) -> u64 {
+/// Durations in transcripts, as plugins get them.
+pub(crate) mod in_milliseconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(super::milliseconds(*duration))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        Ok(Duration::from_millis(u64::deserialize(from)?))
+    }
+}
+
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
     duration.as_millis().try_into().unwrap_or(u64::MAX)
 }
 

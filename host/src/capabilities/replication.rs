@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use wasmtime::Result;
 use wasmtime::component::{Accessor, HasSelf};
 
@@ -39,7 +40,8 @@ pub trait Replication: Send + Sync + 'static {
 pub type Held = Box<dyn Any + Send + Sync>;
 
 /// Why it is not done. The texts are for the caller: clear, without secrets.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ReplicationError {
     /// There is no clustering.
     #[error("Clustering is not enabled")]

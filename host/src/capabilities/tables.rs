@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use wasmtime::Result;
 use wasmtime::component::{Accessor, HasSelf};
 
@@ -53,7 +54,7 @@ pub trait Tables: Send + Sync + 'static {
 }
 
 /// Names a table.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TableName {
     /// The database that it is in.
     pub database: String,
@@ -68,18 +69,19 @@ impl fmt::Display for TableName {
 }
 
 /// A record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
     /// Its key.
     pub key: String,
     /// The state that it was read in; equal revisions of a key mean equal records.
     pub revision: String,
     /// The record: a JSON object, as text, since that is what plugins get.
+    #[serde(with = "crate::json::within")]
     pub record: String,
 }
 
 /// Some of a table's records.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
     /// In the order of their keys.
     pub rows: Vec<Row>,
@@ -88,7 +90,7 @@ pub struct Page {
 }
 
 /// A table, without its records.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableInfo {
     /// Its name.
     pub name: TableName,
@@ -100,7 +102,8 @@ pub struct TableInfo {
 
 /// Why a read or a write was not done; nothing was changed. The texts are for the caller: clear,
 /// without paths of the machine.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum TablesError {
     /// The record is no longer at the revision that was expected.
     #[error("The record was changed meanwhile")]

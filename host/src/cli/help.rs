@@ -13,6 +13,8 @@ use super::call::Options;
 use super::cert::Cert;
 use super::description::{Description, Key};
 use super::output::printable;
+use super::plugin::Plugin;
+use super::replay::Replay;
 use super::run::Run;
 use super::{Usage, nearest, replication};
 
@@ -27,16 +29,19 @@ const TEMPLATE: &str = "\
 {before-help}Options:
 {options}{after-help}";
 
-/// The whole program: `run`, `cert`, `replication`, and a command for each operation.
+/// The whole program: `run`, `cert`, `plugin`, `replay`, `replication`, and a command for each
+/// operation.
 pub(super) fn command(operations: &[Operation]) -> Command {
     let about = "Runs a node that serves Harper's operations API, and calls operations on nodes";
-    let usage = "harper-host run [OPTIONS]\n       harper-host cert COMMAND\n       harper-host replication [OPTIONS]\n       harper-host OPERATION [OPTIONS] [KEY=VALUE]...";
+    let usage = "harper-host run [OPTIONS]\n       harper-host cert COMMAND\n       harper-host plugin COMMAND\n       harper-host replay FILE\n       harper-host replication [OPTIONS]\n       harper-host OPERATION [OPTIONS] [KEY=VALUE]...";
     Command::new("harper-host")
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(Run::augment_args(Command::new("run")))
         .subcommand(Cert::augment_args(Command::new("cert")))
+        .subcommand(Plugin::augment_args(Command::new("plugin")))
+        .subcommand(Replay::augment_args(Command::new("replay")))
         .subcommand(replication::command())
         .subcommands(operations.iter().map(of_operation))
         .about(about)
@@ -160,12 +165,19 @@ pub(super) fn explained(
         _ => None,
     };
     if let Some(word) = context(ContextKind::InvalidSubcommand) {
-        if arguments.get(1).is_some_and(|first| first == "cert") {
-            let word = printable(word);
-            return Usage(format!("'{word}' is no command of cert: it has issue, import and show"));
+        let commands = [
+            ("cert", "issue, import and show"),
+            ("plugin", "new, test, inspect, grant, list and reload"),
+        ];
+        for (command, has) in commands {
+            if arguments.get(1).is_some_and(|first| first == command) {
+                let word = printable(word);
+                return Usage(format!("'{word}' is no command of {command}: it has {has}"));
+            }
         }
         let names = operations.iter().map(|operation| operation.name.as_str());
-        let hint = match nearest(word, names.chain(["run", "cert", "replication", "help"])) {
+        let own = ["run", "cert", "plugin", "replay", "replication", "help"];
+        let hint = match nearest(word, names.chain(own)) {
             Some(known) => format!("did you mean '{known}'?"),
             None => "harper-host --help lists them".into(),
         };

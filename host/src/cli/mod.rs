@@ -6,6 +6,8 @@
 //! | `run.rs` | `run`: a node in the foreground |
 //! | `cluster.rs` | its part in a cluster |
 //! | `cert/` | `cert`: the certificates of a cluster's nodes |
+//! | `plugin/` | `plugin`: the plugins of others |
+//! | `replay.rs` | `replay`: recorded calls of plugins, once more |
 //! | `call.rs` | an operation on a running node, from its words to what is printed |
 //! | `replication.rs` | `replication`: how far subscriptions are, as a table |
 //! | `arguments.rs` | the words `key=value` |
@@ -32,7 +34,9 @@ mod log;
 mod login;
 mod of_node;
 mod output;
+mod plugin;
 mod prompt;
+mod replay;
 mod replication;
 mod run;
 mod target;
@@ -53,11 +57,15 @@ pub(crate) fn main() -> ExitCode {
 fn perform() -> Result<ExitCode> {
     let arguments: Vec<_> = std::env::args_os().collect();
     // A node's start needs no help, nor do its files.
-    let needs_none = |first: &std::ffi::OsString| first == "run" || first == "cert";
+    let needs_none = |first: &std::ffi::OsString| {
+        ["run", "cert", "replay"].iter().any(|command| first == command)
+    };
     let mut operations = Vec::new();
     if !arguments.get(1).is_some_and(needs_none) {
         operations = self::operations()?;
-        of_node::add(&mut operations, &arguments);
+        if arguments.get(1).is_none_or(|first| first != "plugin") {
+            of_node::add(&mut operations, &arguments);
+        }
     }
     let matches = match help::command(&operations).try_get_matches_from(&arguments) {
         Ok(matches) => matches,
@@ -82,6 +90,8 @@ fn perform() -> Result<ExitCode> {
     }
     match find(name) {
         None if name == "cert" => cert::Cert::from_arg_matches(matches)?.run()?,
+        None if name == "plugin" => plugin::Plugin::from_arg_matches(matches)?.run(&operations)?,
+        None if name == "replay" => replay::Replay::from_arg_matches(matches)?.run()?,
         None => run::Run::from_arg_matches(matches)?.run()?,
         Some(operation) => call::call(operation, call::Options::from_arg_matches(matches)?)?,
     }

@@ -13,6 +13,7 @@ use harper_host::audit::AuditLog;
 use harper_host::config::{self, ConfigFile, Overrides, Settings};
 use harper_host::data::{Data, DataConfig};
 use harper_host::store::Store;
+use harper_host::transcript::Recorder;
 use harper_host::users::{Users, check_username};
 use harper_host::{Host, ThisNode};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -34,6 +35,8 @@ in HDB_ADMIN_USERNAME and HDB_ADMIN_PASSWORD; without them it asks on the termin
 A --plugin is called by its file's name, and has what the configuration grants a plugin of that name.
 plugin_reload loads its file again.
 
+What --record writes holds what the calls handle, but for secrets, and is for its owner alone.
+
 One line with the node's addresses is printed when it is ready. SIGTERM or Ctrl-C ends it once
 running requests have been answered; a second one ends it at once.")]
 pub(super) struct Run {
@@ -45,6 +48,9 @@ pub(super) struct Run {
     /// Grant each --plugin what it asks for, but for what is the cluster's own
     #[arg(long, requires = "plugin")]
     grant_asked: bool,
+    /// Write each call of a plugin to this file, for 'harper-host replay'
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
 }
 
 impl Run {
@@ -66,8 +72,7 @@ impl Run {
         }
         warn_of_unknown_keys(&file)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let plugins = (self.plugin.as_slice(), self.grant_asked);
-        let result = runtime.block_on(serve(root, file, settings, plugins));
+        let result = runtime.block_on(serve(root, file, settings, &self));
         // Whatever still blocks a thread must not keep a node that was told to stop.
         runtime.shutdown_background();
         result
@@ -97,12 +102,7 @@ pub(super) fn overrides() -> Result<Overrides> {
     Ok(Overrides::from_variables(std::env::vars_os().filter_map(text))?)
 }
 
-async fn serve(
-    root: &Path,
-    file: ConfigFile,
-    settings: Settings,
-    (plugins, grant_asked): (&[PathBuf], bool),
-) -> Result<()> {
+async fn serve(root: &Path, file: ConfigFile, settings: Settings, options: &Run) -> Result<()> {
     let mut stop = StopSignals::new()?;
     let store = Store::open(root).await?;
     let users = Users::open(store.clone(), settings.cache_ttl);
@@ -132,8 +132,14 @@ async fn serve(
         .node(node.clone())
         .tables(data.clone())
         .plugins(settings.plugins.clone());
-    for plugin in plugins {
-        host = host.plugin_in_development(plugin, grant_asked);
+    for plugin in &options.plugin {
+        host = host.plugin_in_development(plugin, options.grant_asked);
+    }
+    if let Some(file) = &options.record {
+        let recorder = Recorder::open(file)
+            .map_err(|error| anyhow!("{} cannot be written: {error}", file.display()))?;
+        host = host.record(recorder);
+        tracing::info!("each call of a plugin is recorded in {}", file.display());
     }
     if let Some(servers) = &servers {
         host = host

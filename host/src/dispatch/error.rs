@@ -32,6 +32,19 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Its HTTP status.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::Invalid => 400,
+            Self::Unauthorized => 401,
+            Self::Forbidden => 403,
+            Self::Conflict => 409,
+            Self::TooLarge => 413,
+            Self::Failed => 500,
+            Self::Busy => 503,
+        }
+    }
+
     /// Its name in the audit log and in metrics.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -3,9 +3,13 @@
 use std::path::Path;
 
 use super::file::{self, FileError};
+use super::is_plugin_name;
 use crate::capabilities::Grants;
 use crate::describe;
 use crate::runtime::{ComponentSource, Interface, Limits, LoadError, Operation};
+
+/// What a component without a name is called in errors.
+const UNNAMED: &str = "plugin";
 
 /// A component as it presents itself.
 #[derive(Debug)]
@@ -56,16 +60,18 @@ impl Description {
     ///
     /// The file cannot be read. That it is no component is said in [`offer`](Self::offer).
     pub async fn of(path: &Path) -> Result<Self, FileError> {
-        Ok(Self::of_component(file::read(path).await?).await)
+        let stem = path.file_stem().and_then(|stem| stem.to_str());
+        let name = stem.filter(|stem| is_plugin_name(stem)).unwrap_or(UNNAMED);
+        Ok(Self::of_component(name, file::read(path).await?).await)
     }
 
     /// The same of a file's bytes.
     pub async fn of_bytes(bytes: Vec<u8>) -> Self {
         let sha256 = super::sha256(&bytes);
-        Self::of_component(file::Component { bytes, sha256 }).await
+        Self::of_component(UNNAMED, file::Component { bytes, sha256 }).await
     }
 
-    async fn of_component(component: file::Component) -> Self {
+    async fn of_component(name: &str, component: file::Component) -> Self {
         let file::Component { bytes, sha256 } = component;
         let mut description = Self {
             sha256,
@@ -75,23 +81,22 @@ impl Description {
             exports: Vec::new(),
             offer: Ok(Offer { operations: Vec::new(), asked: Grants::default() }),
         };
-        description.offer = description.read(bytes).await;
+        description.offer = description.read(name, bytes).await;
         description
     }
 
-    async fn read(&mut self, bytes: Vec<u8>) -> Result<Offer, LoadError> {
-        const NAME: &str = "plugin";
+    async fn read(&mut self, name: &str, bytes: Vec<u8>) -> Result<Offer, LoadError> {
         let host = describe::host()
             .await
             .map_err(|error| LoadError::NoRuntime { message: error.to_string() })?;
         let runtime = host.runtime();
         let source = ComponentSource::bytes(bytes);
-        let (component, interfaces) = runtime.open(NAME, source).await?;
+        let (component, interfaces) = runtime.open(name, source).await?;
         self.wit_version = interfaces.version().map(str::to_owned);
         self.imports = interfaces.imports.clone();
         self.exports = interfaces.exports.clone();
         let (grants, limits) = (Grants::default(), Limits::default());
-        let loaded = runtime.load_opened(NAME, component, &interfaces, grants, limits).await?;
+        let loaded = runtime.load_opened(name, component, &interfaces, grants, limits).await?;
         let asked = loaded.plugin.keys().asked.clone();
         Ok(Offer { operations: loaded.operations, asked })
     }

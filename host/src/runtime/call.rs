@@ -16,6 +16,7 @@ use crate::capabilities::log::Logged;
 use crate::capabilities::{Call, Exceeded, HostCalls, Meter};
 use crate::dispatch::{Caller, Role, Still};
 use crate::json;
+use crate::transcript::{Begun, Recording};
 use crate::wit::exports::harper::plugin::{manifest, operations};
 
 /// What is built of a reply takes up to so many times the bytes that the reply may have.
@@ -57,6 +58,15 @@ impl Deadline {
     }
 }
 
+/// What a plugin is asked.
+struct Asked {
+    caller: operations::Caller,
+    /// JSON.
+    request: String,
+    /// Where it is written down, if it is.
+    recording: Option<Recording>,
+}
+
 /// What the store of a call holds.
 pub(crate) struct State {
     pub(super) call: Call,
@@ -76,9 +86,9 @@ impl Runtime {
         still: Option<&Still>,
     ) -> Result<String, CallError> {
         let limits = plugin.limits;
-        let request = json::text(request);
-        if request.len() > limits.request_bytes {
-            let (size, limit) = (request.len(), limits.request_bytes);
+        let text = json::text(request);
+        if text.len() > limits.request_bytes {
+            let (size, limit) = (text.len(), limits.request_bytes);
             return Err(CallError::RequestTooLarge { size, limit });
         }
         let deadline = Deadline::after(limits.wall_clock);
@@ -88,18 +98,23 @@ impl Runtime {
         if let Some(still) = still {
             still().await.map_err(CallError::Dismissed)?;
         }
+        let recording = self
+            .recorder
+            .as_ref()
+            .map(|recorder| recorder.begin(&Begun { plugin, operation, changes, caller, request }));
         let caller = operations::Caller {
             username: caller.username.clone(),
             super_user: caller.role == Role::SuperUser,
         };
+        let asked = Asked { caller, request: text, recording };
         let Some(threads) = &plugin.threads else {
-            return self.perform(plugin, operation, changes, caller, request, deadline).await;
+            return self.perform(plugin, operation, changes, asked, deadline).await;
         };
         let (runtime, plugin, operation) = (self.clone(), plugin.clone(), operation.clone());
         let called = threads.run(async move {
             // Until the call has really ended, also one that was given up.
             let _place = place;
-            runtime.perform(&plugin, &operation, changes, caller, request, deadline).await
+            runtime.perform(&plugin, &operation, changes, asked, deadline).await
         });
         called.await.unwrap_or(Err(CallError::Lost))
     }
@@ -122,10 +137,10 @@ impl Runtime {
         plugin: &Plugin,
         operation: &Arc<str>,
         changes: bool,
-        caller: operations::Caller,
-        request: String,
+        asked: Asked,
         deadline: Deadline,
     ) -> Result<String, CallError> {
+        let Asked { caller, request, recording } = asked;
         let _running = self.ticker.run();
         let limits = plugin.limits;
         let mut instance = None;
@@ -143,6 +158,9 @@ impl Runtime {
                     instance.insert(Instance { store, exports, calls: 0 })
                 }
             };
+            if let Some(recording) = &recording {
+                store.data_mut().call.capabilities = recording.around(&self.capabilities);
+            }
             let operations = exports.harper_plugin_operations();
             let reply = store
                 .run_concurrent(async |accessor| {
@@ -163,7 +181,7 @@ impl Runtime {
                 idle.keep(instance);
             }
         }
-        match reply {
+        let reply = match reply {
             Err(_) => Err(CallError::Exceeded(Exceeded::WallClock(limits.wall_clock))),
             Ok(Err(trap)) => Err(trap.into()),
             Ok(Ok(reply)) if length(&reply) > limits.reply_bytes => {
@@ -172,13 +190,17 @@ impl Runtime {
             Ok(Ok(Err(refused))) => Err(CallError::Refused(refused)),
             Ok(Ok(Ok(reply))) => {
                 let most = limits.reply_bytes.saturating_mul(BUILT).max(BUILT << 10);
-                if json::built_size(reply.as_bytes()) > most {
-                    return Err(CallError::Exceeded(Exceeded::ReplyValues(most)));
+                match json::built_size(reply.as_bytes()) > most {
+                    true => Err(CallError::Exceeded(Exceeded::ReplyValues(most))),
+                    false => json::check(&reply).map(|()| reply).map_err(CallError::NotJson),
                 }
-                json::check(&reply).map_err(CallError::NotJson)?;
-                Ok(reply)
             }
+        };
+        if let Some(recording) = recording {
+            let told = reply.as_deref().map_err(|error| error.for_caller(operation));
+            recording.end(told).await;
         }
+        reply
     }
 
     /// What a plugin says that it asks for, and the operations that it says it has.

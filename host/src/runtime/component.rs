@@ -24,8 +24,13 @@ pub struct ComponentSource(Source);
 
 #[derive(Debug, Clone)]
 enum Source {
-    Embedded { compiled: &'static [u8], component: &'static [u8] },
+    Embedded {
+        compiled: &'static [u8],
+        component: &'static [u8],
+    },
     Bytes(Arc<[u8]>),
+    /// To be trusted as the embedded one is.
+    Own(Arc<[u8]>),
 }
 
 impl ComponentSource {
@@ -47,7 +52,16 @@ impl ComponentSource {
     pub(crate) fn component(&self) -> &[u8] {
         match &self.0 {
             Source::Embedded { component, .. } => component,
-            Source::Bytes(component) => component,
+            Source::Bytes(component) | Source::Own(component) => component,
+        }
+    }
+
+    /// The same component, as another one of the clustering plugin: what nobody else is granted, it is.
+    /// For replaying calls, which reach nothing.
+    pub(crate) fn in_place_of_clustering(self) -> Self {
+        match self.0 {
+            Source::Bytes(component) => Self(Source::Own(component)),
+            _ => self,
         }
     }
 }
@@ -236,6 +250,8 @@ const MOST_DESCRIBED: usize = 1 << 20;
 /// A component that is ready to be called.
 pub(crate) struct Plugin {
     pub(super) name: Arc<str>,
+    /// The component's hash, when calls of it are recorded.
+    sha256: Option<String>,
     pub(super) prepared: ExtensionPre<State>,
     pub(super) keys: Arc<Keys>,
     pub(super) limits: Limits,
@@ -264,6 +280,10 @@ impl Plugin {
     pub(crate) fn keys(&self) -> &Keys {
         &self.keys
     }
+
+    pub(crate) fn sha256(&self) -> Option<&str> {
+        self.sha256.as_deref()
+    }
 }
 
 impl Runtime {
@@ -290,7 +310,7 @@ impl Runtime {
         limits: Limits,
     ) -> Result<Loaded, LoadError> {
         let plugin = || name.to_owned();
-        let Opened { component, is_own } = component;
+        let Opened { component, is_own, sha256 } = component;
         if !is_own {
             let refused = granted.check_for_third_party();
             refused.map_err(|source| LoadError::Reserved { plugin: plugin(), source })?;
@@ -308,6 +328,7 @@ impl Runtime {
         let most_calls = limits.concurrent_calls.min(Semaphore::MAX_PERMITS);
         let mut loaded = Plugin {
             name: name.into(),
+            sha256,
             prepared,
             keys: Arc::default(),
             limits,
@@ -339,7 +360,8 @@ impl Runtime {
         source: ComponentSource,
     ) -> Result<(Opened, Interfaces), LoadError> {
         // Ours by where it is from, not by what it is called.
-        let is_own = matches!(source.0, Source::Embedded { .. });
+        let is_own = matches!(source.0, Source::Embedded { .. } | Source::Own(_));
+        let sha256 = self.recorder.as_ref().map(|_| crate::plugins::sha256(source.component()));
         let (engine, cache) = (self.engine.clone(), self.cache.clone());
         // It takes long enough to be kept off the threads that serve requests.
         let component =
@@ -347,9 +369,13 @@ impl Runtime {
                 .await
                 .map_err(|error| error.to_string())
                 .and_then(|compiled| compiled.map_err(|error| format!("{error:#}")))
-                .map_err(|message| LoadError::NotAComponent { plugin: name.to_owned(), message })?;
+                .map_err(|text| {
+                    // The parser shows bytes with a line each.
+                    let message = text.split_whitespace().collect::<Vec<_>>().join(" ");
+                    LoadError::NotAComponent { plugin: name.to_owned(), message }
+                })?;
         let interfaces = Interfaces::of(&component, &self.engine);
-        Ok((Opened { component, is_own }, interfaces))
+        Ok((Opened { component, is_own, sha256 }, interfaces))
     }
 }
 
@@ -357,6 +383,7 @@ impl Runtime {
 pub(crate) struct Opened {
     component: Component,
     is_own: bool,
+    sha256: Option<String>,
 }
 
 fn check_all(
@@ -381,7 +408,7 @@ fn compile(
     cache: Option<&Cache>,
 ) -> wasmtime::Result<Component> {
     let component: &[u8] = match &source.0 {
-        Source::Bytes(component) => component,
+        Source::Bytes(component) | Source::Own(component) => component,
         Source::Embedded { compiled, component } => match precompiled::embedded(engine, compiled) {
             Ok(embedded) => return Ok(embedded),
             Err(error) => {

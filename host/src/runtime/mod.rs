@@ -37,6 +37,7 @@ use wasmtime::{Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationCon
 
 use crate::capabilities::{self, Capabilities, SystemInfo};
 use crate::metrics::Metrics;
+use crate::transcript::Recorder;
 use cache::Cache;
 use call::State;
 use ticker::Ticker;
@@ -63,6 +64,7 @@ pub(crate) struct Runtime {
     places_of_others: Arc<Semaphore>,
     ticker: Ticker,
     cache: Option<Cache>,
+    recorder: Option<Recorder>,
 }
 
 impl Runtime {
@@ -80,7 +82,22 @@ impl Runtime {
         let places = Arc::new(Semaphore::new(CONCURRENT_CALLS as usize));
         let places_of_others = Arc::new(Semaphore::new(CONCURRENT_CALLS_OF_OTHERS as usize));
         let cache = cache.map(Cache::new);
-        Ok(Self { engine, linker, capabilities, metrics, places, places_of_others, ticker, cache })
+        Ok(Self {
+            engine,
+            linker,
+            capabilities,
+            metrics,
+            places,
+            places_of_others,
+            ticker,
+            cache,
+            recorder: None,
+        })
+    }
+
+    /// The same, and transcripts of all calls of operations are written.
+    pub(crate) fn recording(self, recorder: Option<Recorder>) -> Self {
+        Self { recorder, ..self }
     }
 
     /// What this node tells others that it runs.

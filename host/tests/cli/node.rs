@@ -26,6 +26,13 @@ impl Node {
         Self::with(&[("OPERATIONSAPI_NETWORK_PORT", "0")])
     }
 
+    /// With plain HTTP, and each call of a plugin is recorded in this file.
+    pub fn start_recording(file: &Path) -> Self {
+        let mut program = program();
+        program.arg("run").arg("--record").arg(file);
+        Self::by(program, &[("OPERATIONSAPI_NETWORK_PORT", "0")])
+    }
+
     /// With HTTPS, and a certificate of its own making.
     pub fn start_with_tls() -> Self {
         let ports =
@@ -34,9 +41,15 @@ impl Node {
     }
 
     fn with(settings: &[(&str, &str)]) -> Self {
+        let mut program = program();
+        program.arg("run");
+        Self::by(program, settings)
+    }
+
+    fn by(mut program: Command, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut process = program()
-            .args(["run", "--rootpath"])
+        let mut process = program
+            .arg("--rootpath")
             .arg(folder.path())
             .env("HDB_ADMIN_USERNAME", "admin")
             .env("HDB_ADMIN_PASSWORD", PASSWORD)
@@ -76,9 +89,13 @@ pub fn program() -> Command {
 pub fn shell(line: &str) -> Command {
     let folder = Path::new(env!("CARGO_BIN_EXE_harper-host")).parent().unwrap();
     let path = std::env::var("PATH").unwrap_or_default();
+    let python = crate::components::repository().join("tests/plugins/python");
     let mut command = Command::new("sh");
-    command.args(["-c", line]).env("PATH", format!("{}:{path}", folder.display()));
+    command.args(["-c", line]);
+    command.env("PATH", format!("{}:{}:{path}", folder.display(), python.join("bin").display()));
     without_settings(&mut command);
+    // componentize-py, as `make setup` installs it.
+    command.env("PYTHONPATH", python);
     command
 }
 
@@ -96,6 +113,28 @@ fn without_settings(command: &mut Command) {
         "SSL_CERT_DIR",
     ] {
         command.env_remove(name);
+    }
+    // What cargo sets for the tests would lead another cargo astray.
+    let of_cargo = |name: &str| {
+        let prefixes =
+            ["CARGO", "RUSTC", "RUSTDOC", "RUSTFLAGS", "RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH"];
+        prefixes.iter().any(|prefix| name.starts_with(prefix))
+    };
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(of_cargo) {
+            command.env_remove(name);
+        }
+    }
+    // Which are below the home that is taken away.
+    for (name, folder) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
+        let given = std::env::var_os(name).map(std::path::PathBuf::from);
+        let default = std::env::home_dir().map(|home| home.join(folder));
+        command.envs(given.or(default).map(|folder| (name, folder)));
+    }
+    // The standard library is built once for all, where it has to be, and nothing is optimised.
+    command.env("CARGO_TARGET_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/plugins"));
+    for (setting, value) in [("OPT_LEVEL", "1"), ("LTO", "off"), ("CODEGEN_UNITS", "16")] {
+        command.env(format!("CARGO_PROFILE_RELEASE_{setting}"), value);
     }
     // No test may find a node that a developer runs.
     command.env("HOME", "/nonexistent");

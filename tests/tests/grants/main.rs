@@ -8,8 +8,8 @@ mod nats;
 mod replication;
 mod tables;
 
+use harper_host::testing::{Cluster, FakeNode};
 use harper_host::{BuildError, ComponentSource, Grants, Limits};
-use harper_tests::cluster::{Cluster, FakeNode};
 use harper_tests::{HOSTILE, Node};
 use serde_json::Value;
 

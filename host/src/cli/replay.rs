@@ -1,0 +1,113 @@
+//! `replay`: calls that `run --record` has recorded, once more.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use harper_host::ComponentSource;
+use harper_host::transcript::{Ended, Replayed, Transcript, replay};
+use serde_json::{Map, Value, json};
+
+use super::{Usage, output, wait_for};
+
+/// Perform recorded calls of a plugin again, without a node or a network
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+FILE is what 'harper-host run --record FILE' wrote. Each call in it is performed again and told what
+it was told then; nothing is asked and nothing is changed. The exit code is 1 when a reply is another
+one, or when the component asks something else: the first such difference is shown.
+
+Without --component the clustering plugin of this program is taken, for its own calls.")]
+pub(super) struct Replay {
+    /// The recorded calls
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The component, such as a newer one
+    #[arg(long, value_name = "FILE")]
+    component: Option<PathBuf>,
+    /// Only the call of this number, from 1 on
+    #[arg(long, value_name = "NUMBER")]
+    call: Option<usize>,
+}
+
+impl Replay {
+    pub(super) fn run(self) -> Result<()> {
+        let text = fs::read_to_string(&self.file)
+            .with_context(|| format!("{} cannot be read", self.file.display()))?;
+        let transcripts = Transcript::read_all(&text)
+            .with_context(|| format!("{} is no file of recorded calls", self.file.display()))?;
+        let component = self.component.as_ref().map(|file| {
+            fs::read(file).with_context(|| format!("{} cannot be read", file.display()))
+        });
+        let component = component.transpose()?;
+        let numbered = transcripts.iter().enumerate().map(|(n, transcript)| (n + 1, transcript));
+        let chosen: Vec<_> =
+            numbered.filter(|(n, _)| self.call.is_none_or(|only| only == *n)).collect();
+        if chosen.is_empty() {
+            bail!("{} has no such call: it has {}", self.file.display(), transcripts.len());
+        }
+        let (mut all, mut differ) = (Vec::new(), 0);
+        for (number, transcript) in chosen {
+            let source = match &component {
+                Some(bytes) => ComponentSource::bytes(bytes.clone()),
+                None if transcript.plugin() == "clustering" => ComponentSource::clustering(),
+                None => {
+                    let plugin = output::printable(transcript.plugin());
+                    let text =
+                        format!("call {number} is of the plugin '{plugin}': give its --component");
+                    return Err(Usage(text).into());
+                }
+            };
+            let replayed = wait_for(replay(transcript, source))??;
+            differ += usize::from(!replayed.is_same || replayed.difference.is_some());
+            all.push(shown(number, transcript, &replayed));
+        }
+        output::print(&output::yaml(Value::from(all).to_string().as_bytes())?)?;
+        match differ {
+            0 => Ok(()),
+            1 => bail!("a call differs from what was recorded"),
+            _ => bail!("{differ} calls differ from what was recorded"),
+        }
+    }
+}
+
+fn shown(number: usize, transcript: &Transcript, replayed: &Replayed) -> Value {
+    let mut shown = Map::new();
+    let mut add = |key: &str, value: Value| drop(shown.insert(key.into(), value));
+    add("call", number.into());
+    add("operation", transcript.operation().into());
+    if transcript.is_cut() {
+        add("cut", true.into());
+    }
+    add("same", replayed.is_same.into());
+    add(key(&replayed.ended), value(&replayed.ended));
+    if !replayed.is_same {
+        add("recorded", json!({ key(transcript.ended()): value(transcript.ended()) }));
+    }
+    if let Some(difference) = &replayed.difference {
+        let or_nothing = |call: &Option<Value>| call.clone().unwrap_or_else(|| "nothing".into());
+        add(
+            "difference",
+            json!({
+                "at": difference.call,
+                "expected": or_nothing(&difference.expected),
+                "got": or_nothing(&difference.got),
+            }),
+        );
+    }
+    Value::Object(shown)
+}
+
+fn key(ended: &Ended) -> &'static str {
+    match ended {
+        Ended::Reply(_) => "reply",
+        Ended::Error(_) => "error",
+    }
+}
+
+fn value(ended: &Ended) -> Value {
+    match ended {
+        Ended::Reply(reply) => reply.clone(),
+        Ended::Error(text) => text.as_str().into(),
+    }
+}

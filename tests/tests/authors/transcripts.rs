@@ -1,0 +1,235 @@
+//! Calls that are recorded: what stands in the file, and what a replay makes of it.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use harper_host::testing::{Cluster, FakeNode, Peer, Server};
+use harper_host::transcript::{Ended, Recorder, Transcript, replay};
+use harper_host::{Caller, ComponentSource, Error, Grants, Host, Limits};
+use harper_tests::{CLUSTER_HEALTH, HOSTILE};
+use serde_json::{Value, json};
+
+use crate::asked;
+
+/// A node whose calls are recorded.
+struct Recorded {
+    folder: tempfile::TempDir,
+    host: Host,
+}
+
+impl Recorded {
+    async fn with(cluster: Cluster, plugin: &[u8], grants: Grants, limits: Limits) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let node = FakeNode::new(cluster);
+        let recorder = Recorder::open(&folder.path().join("calls.jsonl")).unwrap();
+        let builder = Host::builder().config(node.config().clone()).record(recorder);
+        let component = ComponentSource::bytes(plugin);
+        let builder = node.give_to(builder).plugin("theirs", component, grants, limits);
+        Self { host: builder.build().await.unwrap(), folder }
+    }
+
+    async fn hostile(cluster: Cluster, grants: Grants) -> Self {
+        Self::with(cluster, HOSTILE, grants, Limits::default()).await
+    }
+
+    async fn send(&self, request: Value) -> Result<Value, Error> {
+        self.host.dispatch(&Caller::super_user("admin"), request).await
+    }
+
+    fn text(&self) -> String {
+        std::fs::read_to_string(self.file()).unwrap()
+    }
+
+    fn file(&self) -> std::path::PathBuf {
+        self.folder.path().join("calls.jsonl")
+    }
+}
+
+fn only(text: &str) -> Transcript {
+    let mut all = Transcript::read_all(text).unwrap();
+    assert_eq!(all.len(), 1);
+    all.remove(0)
+}
+
+fn reading(path: &str) -> Grants {
+    let mut grants = Grants::default();
+    grants.config.read.push(path.parse().unwrap());
+    grants
+}
+
+// covers: transcripts.same
+#[tokio::test]
+async fn many_calls_at_the_same_time_are_replayed_in_their_order() {
+    let mut cluster = Cluster { node_name: Some("a".into()), ..Cluster::default() };
+    for n in 0..40u64 {
+        let name = format!("node-{n:02}");
+        cluster.nodes.push(json!({ "name": name, "subscriptions": [] }));
+        let reply = json!({ "status": "success", "message": { "uptime": "8s" } });
+        // Each another time, and not in the order in which they are asked.
+        let peer = match n % 10 {
+            7 => Peer::silent(),
+            _ => Peer::replying(reply).after(n * 37 % 40),
+        };
+        cluster.peers.insert(name, peer);
+    }
+    cluster.servers.push(Server { name: "a-hub".into(), ..Server::default() });
+    let recorded = Recorded::hostile(cluster, Grants::default()).await;
+    let reply = recorded.send(json!({ "operation": "cluster_status" })).await.unwrap();
+    let transcript = only(&recorded.text());
+    assert_eq!(*transcript.ended(), Ended::Reply(reply));
+    assert_eq!(transcript.plugin(), "clustering");
+    let replayed = replay(&transcript, ComponentSource::clustering()).await.unwrap();
+    assert!(replayed.is_same && replayed.difference.is_none(), "{replayed:?}");
+}
+
+// covers: transcripts.grants
+#[tokio::test]
+async fn what_was_denied_is_denied_again() {
+    let servers = vec![Server { name: "a-hub".into(), ..Server::default() }];
+    let cluster = || Cluster { servers: servers.clone(), ..Cluster::default() };
+    let all = asked(CLUSTER_HEALTH).await;
+    let mut fewer = all.clone();
+    fewer.nats.servers = false;
+    for (grants, allowed) in [(all, true), (fewer, false)] {
+        let recorded = Recorded::with(cluster(), CLUSTER_HEALTH, grants, Limits::default()).await;
+        let reply = recorded.send(json!({ "operation": "cluster_health" })).await;
+        assert_eq!(reply.is_ok(), allowed, "{reply:?}");
+        let transcript = only(&recorded.text());
+        assert_eq!(transcript.component(), harper_host::plugins::sha256(CLUSTER_HEALTH));
+        let component = ComponentSource::bytes(CLUSTER_HEALTH);
+        let replayed = replay(&transcript, component).await.unwrap();
+        assert!(replayed.is_same && replayed.difference.is_none(), "{replayed:?}");
+    }
+}
+
+// covers: transcripts.difference
+#[tokio::test]
+async fn the_first_other_question_is_told() {
+    let config = json!({ "a": { "one": 1, "two": 2 } });
+    let cluster = Cluster { config, ..Cluster::default() };
+    let recorded = Recorded::hostile(cluster, reading("a.*")).await;
+    let request = json!({ "operation": "hostile_config_get", "path": "a.one" });
+    assert_eq!(recorded.send(request).await, Ok(json!(["1"])));
+    let text = recorded.text();
+    let again =
+        async |text: &str| replay(&only(text), ComponentSource::bytes(HOSTILE)).await.unwrap();
+    assert_eq!(again(&text).await.difference, None);
+
+    // As if the recorded component had asked for something else.
+    let other = again(&text.replace(r#"{"paths":["a.one"]}"#, r#"{"paths":["a.two"]}"#)).await;
+    let difference = other.difference.clone().unwrap();
+    assert_eq!(difference.call, 1);
+    assert_eq!(difference.expected, Some(json!({ "config.get": { "paths": ["a.two"] } })));
+    assert_eq!(difference.got, Some(json!({ "config.get": { "paths": ["a.one"] } })));
+    assert!(!other.is_same, "there was no answer to this: {other:?}");
+
+    // As if it had asked nothing, or twice.
+    let calls = |line: &&str| !line.contains("config.get") && !line.contains("\"answer\"");
+    let none: String = text.lines().filter(calls).map(|line| format!("{line}\n")).collect();
+    let difference = again(&none).await.difference.unwrap();
+    assert_eq!((difference.call, difference.expected), (1, None));
+    let (head, rest) = text.split_once('\n').unwrap();
+    let (asked, end) = rest.rsplit_once("\n{").unwrap();
+    let more =
+        asked.replace(r#""call":0"#, r#""call":1"#).replace(r#""answer":0"#, r#""answer":1"#);
+    let other = again(&format!("{head}\n{asked}\n{more}\n{{{end}")).await;
+    let difference = other.difference.clone().unwrap();
+    assert_eq!((difference.call, difference.got), (2, None));
+    assert!(other.is_same);
+    // As if the answer had been another one.
+    let other = again(&text.replace(r#""values":[1]"#, r#""values":[5]"#)).await;
+    assert_eq!((other.difference, other.is_same), (None, false));
+}
+
+// covers: transcripts.secrets
+#[tokio::test]
+async fn secrets_are_hidden() {
+    const SECRET: &str = "s3cr3t";
+    let config = json!({
+        "a": { "password": SECRET, "url": format!("nats://me:{SECRET}@h:4222") },
+    });
+    let reply = json!({ "token": SECRET, "kept": "kept" });
+    let bytes = serde_json::to_vec(&json!({ "password": SECRET })).unwrap();
+    let cluster = Cluster {
+        config,
+        peers: [
+            ("orders.eu.a".into(), Peer::replying(reply)),
+            ("orders.eu.b".into(), Peer::replying_bytes(bytes)),
+        ]
+        .into(),
+        ..Cluster::default()
+    };
+    let mut grants = reading("a.*");
+    grants.config.write.push("a.*".parse().unwrap());
+    grants.nats.request.push("orders.eu.*".parse().unwrap());
+    let recorded = Recorded::hostile(cluster, grants).await;
+    let send = |mut request: Value| {
+        request["api_token"] = SECRET.into();
+        request["url"] = format!("https://me:{SECRET}@h/").into();
+        recorded.send(request)
+    };
+    for path in ["a.password", "a.url"] {
+        send(json!({ "operation": "hostile_config_get", "path": path })).await.unwrap();
+    }
+    let value = format!("\"{SECRET}\"");
+    let set = json!({
+        "operation": "hostile_config_set", "path": "a.secret", "value": value, "revision": "0",
+    });
+    send(set).await.unwrap();
+    for subject in ["orders.eu.a", "orders.eu.b"] {
+        let payload = format!("{{\"password\":\"{SECRET}\"}}");
+        let request = json!({
+            "operation": "hostile_nats_request", "subject": subject, "payload": payload,
+        });
+        send(request).await.unwrap();
+    }
+    let text = recorded.text();
+    assert_eq!(Transcript::read_all(&text).unwrap().len(), 5);
+    // What this plugin replies is what it was told: lists of numbers and texts within texts.
+    for line in text.lines().filter(|line| !line.contains("\"reply\"")) {
+        let hidden = line.replace(&format!(r#""value":"\"{SECRET}\"""#), "");
+        let hidden = hidden.replace(&format!(r#""payload":"{{\"password\":\"{SECRET}\"}}""#), "");
+        assert!(!hidden.contains(SECRET), "{line}");
+    }
+    assert!(text.contains("kept") && text.contains("********"));
+    let mode = std::fs::metadata(recorded.file()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+// covers: transcripts.bounded
+#[tokio::test]
+async fn a_transcript_has_an_end() {
+    let config = json!({ "a": { "large": "x".repeat(1 << 20) } });
+    let cluster = Cluster { config, ..Cluster::default() };
+    let recorded = Recorded::hostile(cluster, reading("a.*")).await;
+    let request =
+        json!({ "operation": "hostile_config_get_together", "path": "a.large", "amount": 20 });
+    recorded.send(request).await.unwrap();
+    let text = recorded.text();
+    assert!(text.len() < 9 << 20, "{}", text.len());
+    let transcript = only(&text);
+    assert!(transcript.is_cut());
+    assert_eq!(*transcript.ended(), Ended::Reply(Value::Null));
+}
+
+#[tokio::test]
+async fn a_trap_is_recorded_and_happens_again() {
+    let recorded = Recorded::hostile(Cluster::default(), Grants::default()).await;
+    let error = recorded.send(json!({ "operation": "hostile_panic" })).await.unwrap_err();
+    let transcript = only(&recorded.text());
+    assert_eq!(*transcript.ended(), Ended::Error(error.message));
+    let replayed = replay(&transcript, ComponentSource::bytes(HOSTILE)).await.unwrap();
+    assert!(replayed.is_same && replayed.difference.is_none(), "{replayed:?}");
+}
+
+#[test]
+fn what_is_no_transcript_is_said_to_be_none() {
+    let error = |text: &str| Transcript::read_all(text).unwrap_err().to_string();
+    assert!(error("x").starts_with("line 1 is not of a transcript: "), "{}", error("x"));
+    let before = "line 1 is not of a transcript: it is before any transcript";
+    assert_eq!(error(r#"{"at":1,"reply":1}"#), before);
+    let version = "line 1 is not of a transcript: it is of version 9, and this host reads 1";
+    assert_eq!(error(r#"{"transcript":9}"#), version);
+    assert!(Transcript::read_all("").unwrap().is_empty());
+    assert!(Recorder::open(Path::new("/nonexistent/x")).is_err());
+}
