@@ -89,7 +89,7 @@ impl Drop for Machine {
     }
 }
 
-// covers: docs.recipe
+// covers: docs.recipe, flow.program
 #[test]
 fn two_machines_are_joined_as_the_readme_says() {
     let folder = tempfile::tempdir().unwrap();
@@ -136,6 +136,34 @@ fn two_machines_are_joined_as_the_readme_says() {
                 break;
             }
             assert!(Instant::now() < deadline, "{}:\n{network}", machine.name);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    rows_flow(&first, &second, asked.trim_end_matches("cluster_network"));
+}
+
+/// A row that is inserted on one machine is on the other after a moment.
+fn rows_flow(first: &Machine, second: &Machine, command: &str) {
+    let table = "database=dev table=dog";
+    first.run(&format!("{command}create_table {table} primary_key=id"));
+    let subscriptions =
+        "'[{\"database\":\"dev\",\"table\":\"dog\",\"publish\":true,\"subscribe\":true}]'";
+    let node = "node_name=node2";
+    first.run(&format!("{command}set_node_replication {node} subscriptions={subscriptions}"));
+    let rows = [(first, second, 1), (second, first, 2)];
+    for (from, to, id) in rows {
+        from.run(&format!(
+            "{command}insert {table} records='[{{\"id\":{id},\"name\":\"Penny\"}}]'"
+        ));
+        let search = "get_attributes='[\"*\"]'";
+        let search = format!("{command}search_by_id {table} ids='[{id}]' {search}");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let found = to.run(&search);
+            if found.contains("Penny") {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{}:\n{found}", to.name);
             std::thread::sleep(Duration::from_millis(20));
         }
     }

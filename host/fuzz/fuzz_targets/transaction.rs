@@ -16,19 +16,19 @@ mod capabilities {
 }
 
 mod data {
-    #[path = "../../../src/data/key.rs"]
-    mod key;
-    #[path = "../../../src/data/limits.rs"]
-    mod limits;
-    #[path = "../../../src/data/version.rs"]
-    mod version;
-
-    pub use key::{Key, KeyError};
-    pub use limits::MAX_NAME;
-    pub use version::Version;
+    pub use crate::key::{Key, KeyError};
+    pub use crate::limits::MAX_NAME;
+    pub use crate::version::Version;
 
     pub type Row = serde_json::Map<String, serde_json::Value>;
 }
+
+#[path = "../../src/data/key.rs"]
+mod key;
+#[path = "../../src/data/limits.rs"]
+mod limits;
+#[path = "../../src/data/version.rs"]
+mod version;
 
 #[path = "../../src/transaction/mod.rs"]
 mod transaction;

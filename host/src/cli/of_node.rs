@@ -37,7 +37,10 @@ pub(super) fn add(operations: &mut Vec<Operation>, arguments: &[OsString]) {
         About::Unknown(name) => Some(name),
     };
     let Ok(told) = ask(name, arguments) else { return };
-    let is_new = |one: &Operation| operations.iter().all(|known| known.name != one.name);
+    // Nor does a plugin take the name of a command from the program.
+    let is_new = |one: &Operation| {
+        operations.iter().all(|known| known.name != one.name) && !is_command(&one.name)
+    };
     let mut new: Vec<_> =
         told.into_iter().filter(|one| one.plugin.is_some() && is_new(one)).collect();
     operations.append(&mut new);
@@ -47,13 +50,19 @@ fn about<'a>(operations: &[Operation], arguments: &'a [OsString]) -> About<'a> {
     match arguments.get(1).map(|first| first.to_str()) {
         None | Some(Some("--help" | "-h" | "help")) => About::All,
         Some(Some(name)) if !name.starts_with('-') => {
-            match operations.iter().any(|operation| operation.name == name) {
+            let is_operation = operations.iter().any(|operation| operation.name == name);
+            match is_operation || is_command(name) {
                 true => About::Known,
                 false => About::Unknown(name),
             }
         }
         Some(_) => About::Known,
     }
+}
+
+/// Whether the program has a command of its own of this name.
+fn is_command(name: &str) -> bool {
+    name == "help" || help::command(&[]).find_subcommand(name).is_some()
 }
 
 fn ask(name: Option<&str>, arguments: &[OsString]) -> Result<Vec<Operation>> {
@@ -102,6 +111,8 @@ mod tests {
         assert_eq!(about(&["--help"]), "All");
         assert_eq!(about(&["known", "--help"]), "Known");
         assert_eq!(about(&["--version"]), "Known");
+        assert_eq!(about(&["cert", "show"]), "Known");
+        assert!(is_command("run") && is_command("help") && !is_command("known"));
         assert_eq!(about(&["other", "--help"]), "unknown other");
     }
 }

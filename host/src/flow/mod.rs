@@ -131,7 +131,7 @@ impl Flow {
     ) -> Result<Self, FlowError> {
         config.check(data.tombstone_life())?;
         let node = nats.node_name().to_owned();
-        let bus = Arc::new(NatsBus::new(nats, replicator));
+        let bus = Arc::new(NatsBus::new(store.clone(), nats, replicator));
         let (stop, stopped) = watch::channel(false);
         let publisher = Publisher::new(data.clone(), bus.clone(), node.clone(), figures.clone());
         let publish =

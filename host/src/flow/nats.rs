@@ -18,7 +18,8 @@ use super::bus::{Bus, BusError, Delivery, Durable, Look, Missing, Outbound, Read
 use crate::capabilities::{JetStream, JetStreamError, TableName};
 use crate::data::Message;
 use crate::nats::{Deliver, MAX_PAYLOAD, Nats};
-use crate::replication::Replicator;
+use crate::replication::{Replicator, Wanted};
+use crate::store::Store;
 use crate::transaction::Passed;
 
 /// For an answer of another node.
@@ -33,15 +34,29 @@ const ID: &str = "Nats-Msg-Id";
 
 /// The bus on a node's servers.
 pub(crate) struct NatsBus {
+    store: Store,
     nats: Nats,
     context: async_nats::jetstream::Context,
     replicator: Replicator,
 }
 
 impl NatsBus {
-    pub(crate) fn new(nats: Nats, replicator: Replicator) -> Self {
+    pub(crate) fn new(store: Store, nats: Nats, replicator: Replicator) -> Self {
         let context = nats.jetstream(&names::domain(nats.node_name()));
-        Self { nats, context, replicator }
+        Self { store, nats, context, replicator }
+    }
+
+    /// Fails unless the node's record still asks for the table: a durable consumer that went with
+    /// the record is not to come back.
+    async fn check_wanted(&self, source: &str, table: &TableName) -> Result<(), BusError> {
+        let record = self.store.node(source).await;
+        let record = record.map_err(|error| BusError::Refused(error.to_string()))?;
+        let record = record.and_then(|record| serde_json::from_value(record.record).ok());
+        let wanted = record.map(Wanted::of).unwrap_or_default();
+        match wanted.subscribe.contains_key(table) {
+            true => Ok(()),
+            false => Err(BusError::Refused("this node has not subscribed to it any more".into())),
+        }
     }
 
     fn durable(&self, source: &str) -> String {
@@ -118,6 +133,7 @@ impl Bus for NatsBus {
         table: &TableName,
         sequence: u64,
     ) -> Result<(), BusError> {
+        self.check_wanted(source, table).await?;
         self.remove(source, table).await?;
         let (domain, stream, durable) =
             (names::domain(source), stream_of(table), self.durable(source));

@@ -98,7 +98,7 @@ impl Guest for Hostile {
         let most = settings["operations"].as_u64().unwrap_or(NAMES.len() as u64) as usize;
         let (schema, help) = (settings["schema"].to_string(), "Misbehave".to_owned());
         let operation = |name: &str| Operation {
-            name: format!("{prefix}_{name}"),
+            name: if name.is_empty() { prefix.to_owned() } else { format!("{prefix}_{name}") },
             super_user: *name != *"echo",
             changes: *name == *"config_get_to_change",
             warning: None,

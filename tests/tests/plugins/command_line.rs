@@ -127,6 +127,23 @@ fn operations_of_plugins_are_commands() {
     assert!(log.contains(text), "{log}");
 }
 
+// covers: plugins.command-line
+#[test]
+fn no_plugin_takes_a_command_of_the_program() {
+    let folder = Folder::new().unwrap();
+    // Its one operation is `cert`, which is for anybody.
+    let settings = json!({ "prefix": "cert", "only": "", "open": true });
+    let sha256 = folder.component("hostile", &settings).unwrap();
+    folder
+        .configure(&json!([{ "name": "hostile", "file": "hostile.wasm", "sha256": sha256 }]))
+        .unwrap();
+    let _node = Node::start(folder.path(), &[]);
+    let (ok, help) = call(folder.path(), &["cert", "--help"]);
+    assert!(ok && help.contains("issue"), "{help}");
+    let (ok, help) = call(folder.path(), &["--help"]);
+    assert!(ok && !help.contains("Misbehave"), "{help}");
+}
+
 // covers: plugins.keys-told
 #[test]
 fn where_the_keys_do_not_fit_the_log_says_so() {

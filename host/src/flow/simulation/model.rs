@@ -18,6 +18,7 @@ pub(super) struct Model {
     /// Subscriptions that ever were.
     ever: BTreeSet<(usize, usize, usize)>,
     largest: BTreeMap<usize, Version>,
+    has_lost: bool,
 }
 
 struct Write {
@@ -34,6 +35,7 @@ impl Model {
             since: BTreeMap::new(),
             ever: BTreeSet::new(),
             largest: BTreeMap::new(),
+            has_lost: false,
         }
     }
 
@@ -46,8 +48,14 @@ impl Model {
         self.since.remove(&(node, source, table));
     }
 
+    /// Whether a stream has lost anything.
+    pub(super) fn has_lost(&self) -> bool {
+        self.has_lost
+    }
+
     /// What a stream held may have been lost.
     pub(super) fn lost(&mut self, source: usize, table: usize, step: usize) {
+        self.has_lost = true;
         for ((_, from, of), since) in &mut self.since {
             if (*from, *of) == (source, table) {
                 *since = step;

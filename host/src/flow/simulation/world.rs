@@ -396,8 +396,14 @@ impl World {
             if let Some((_, letter)) = letters.first() {
                 return Err(format!("n{i} has laid aside a message: {}", letter.reason));
             }
-            let changes = data.changes(0, 1).await.map_err(text)?;
-            let _ = changes;
+            let figures = node.figures.snapshot();
+            let gap: u64 = figures.subscriptions.iter().map(|one| one.gap).sum();
+            if gap > 0 && !self.model.has_lost() {
+                return Err(format!("n{i} says that {gap} messages are lost"));
+            }
+            if figures.outbox.gap > 0 {
+                return Err(format!("n{i} says that changes were not published"));
+            }
         }
         Ok(())
     }
