@@ -7,7 +7,7 @@
 //!
 //! ```no_run
 //! use harper_host::testing::{Cluster, FakeNode, Peer};
-//! use harper_host::{Caller, ComponentSource};
+//! use harper_host::{Caller, ComponentSource, Grants, Limits};
 //! use serde_json::json;
 //!
 //! # async fn test() -> Result<(), Box<dyn std::error::Error>> {
@@ -18,7 +18,9 @@
 //! };
 //! let node = FakeNode::new(cluster);
 //! let plugin = ComponentSource::bytes(std::fs::read("plugin.wasm")?);
-//! let host = node.host("orders", plugin).await?;
+//! let mut grants = Grants::default();
+//! grants.nats.request.push("orders.eu.new".parse()?);
+//! let host = node.host_with("orders", plugin, grants, Limits::default()).await?;
 //! let reply = host.dispatch(&Caller::super_user("me"), json!({ "operation": "order" })).await?;
 //! assert_eq!(reply["number"], 7);
 //! assert_eq!(node.calls()[0]["nats.request"]["subject"], "orders.eu.new");
