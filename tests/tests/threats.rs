@@ -26,7 +26,7 @@ fn problem(root: &Path, test: &str) -> Option<String> {
         let signature = line.strip_prefix("async ").unwrap_or(line);
         signature.strip_prefix("fn ").is_some_and(|rest| rest.starts_with(&format!("{name}(")))
     };
-    let Some(at) = lines.iter().position(|line| is_it(&line)) else {
+    let Some(at) = lines.iter().position(is_it) else {
         return Some(format!("{test}: there is no such function"));
     };
     let is_test = |line: &&str| line.starts_with("#[test]") || line.starts_with("#[tokio::test");

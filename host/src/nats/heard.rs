@@ -44,7 +44,7 @@ struct Heard {
 
 impl Heard {
     /// Whom to ask now: all who were not heard since they joined, and some of the others.
-    fn to_ask(&mut self, hub: ServerState, joined: BTreeSet<String>) -> Vec<String> {
+    fn next(&mut self, hub: ServerState, joined: BTreeSet<String>) -> Vec<String> {
         if self.hub != Some(hub) {
             *self = Self { hub: Some(hub), ..Self::default() };
         }
@@ -94,7 +94,7 @@ pub(super) async fn watch(nats: Nats) {
         }
         let Some(joined) = nats.joined_hubs(ANSWER).await else { continue };
         let joined = joined.iter().filter_map(|name| name.strip_suffix(HUB)).map(str::to_owned);
-        let ask = heard.to_ask(hub, joined.collect());
+        let ask = heard.next(hub, joined.collect());
         let nats = &nats;
         let asked = ask.into_iter().map(async |name| {
             let is_heard = nats.hears(&name, ANSWER).await;
@@ -134,7 +134,7 @@ mod tests {
     }
 
     fn look(heard: &mut Heard, hub: ServerState, joined: &[&str], silent: &[&str]) {
-        for name in heard.to_ask(hub, names(joined)) {
+        for name in heard.next(hub, names(joined)) {
             let is_heard = !silent.contains(&name.as_str());
             heard.was_asked(name, is_heard);
         }
@@ -172,7 +172,7 @@ mod tests {
         look(&mut heard, HUB, &all, &[]);
         let mut asked = Vec::new();
         for _ in 0..3 {
-            let some = heard.to_ask(HUB, names(&all));
+            let some = heard.next(HUB, names(&all));
             assert_eq!(some.len(), AGAIN);
             asked.extend(some);
         }

@@ -105,7 +105,7 @@ impl Tables for FakeNode {
         Box::pin(async move {
             let mut all = self.attributes(&table).unwrap_or_else(|| vec![hash_attribute.clone()]);
             if all.first() != Some(&hash_attribute) {
-                let text = format!("Table '{}' has another hash attribute", table.to_string());
+                let text = format!("Table '{}' has another hash attribute", table);
                 return Err(TablesError::ExistsOtherwise(text));
             }
             let missing = attributes.into_iter().filter(|one| !all.contains(one));
