@@ -91,7 +91,7 @@ pub enum Incoming {
 }
 
 /// What became of [`Arrivals`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Rows that were written or deleted.
     pub applied: u64,
@@ -99,6 +99,8 @@ pub struct Outcome {
     pub older: u64,
     /// Messages that were laid aside.
     pub dead: u64,
+    /// Why the first of them was.
+    pub why_dead: Option<String>,
 }
 
 /// Where a stream was applied up to.
@@ -141,6 +143,7 @@ pub(super) fn apply(t: &mut Transaction<'_>, arrivals: Arrivals) -> Result<Outco
     letters.sort_by_key(|(message, _)| message.sequence);
     letters.dedup_by_key(|(message, _)| message.sequence);
     for (message, reason) in letters {
+        outcome.why_dead.get_or_insert_with(|| reason.clone());
         dead::lay_aside(t, &source, &stream, &message, reason)?;
         outcome.dead += 1;
     }

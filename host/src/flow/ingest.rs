@@ -248,6 +248,17 @@ impl<B: Bus> Ingest<B> {
         Ok(applied)
     }
 
+    /// Who sent them may have chosen the words.
+    fn tell_of_dead(&self, messages: u64, why: &str) {
+        tracing::error!(
+            node = self.of.source,
+            table = %self.of.table,
+            messages,
+            "what has come cannot be applied and is laid aside; the first: {}",
+            why.escape_debug()
+        );
+    }
+
     async fn store(
         &mut self,
         before: Option<Applied>,
@@ -334,6 +345,9 @@ impl<B: Bus> Ingest<B> {
             self.figures.count_applied(outcome.applied);
             self.figures.count_dropped(dropped + outcome.older);
             self.figures.count_dead_lettered(outcome.dead);
+            if let Some(why) = outcome.why_dead {
+                self.tell_of_dead(outcome.dead, &why);
+            }
         }
         if let Some((published, pending)) = last {
             self.figures.advance(published, pending + back);

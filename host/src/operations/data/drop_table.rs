@@ -10,7 +10,10 @@ use crate::runtime::Operation;
 
 pub(super) fn operation(name: &str) -> Operation {
     Operation::new(name, "Remove a table with all of its records")
-        .with_warning("All records of the table are gone.")
+        .with_warning(
+            "All records of the table are gone. Other nodes that it is shared with keep theirs: end \
+             that first.",
+        )
         .with_schema(schema(
             name,
             &["table"],
