@@ -10,6 +10,9 @@ use serde_json::{Map, Value, json};
 
 use super::{Usage, output, wait_for};
 
+/// The name of the plugin that this program has with it.
+const CLUSTERING: &str = "clustering";
+
 /// Perform recorded calls of a plugin again, without a node or a network
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -17,7 +20,8 @@ FILE is what 'harper-host run --record FILE' wrote. Each call in it is performed
 it was told then; nothing is asked and nothing is changed. The exit code is 1 when a reply is another
 one, or when the component asks something else: the first such difference is shown.
 
-Without --component the clustering plugin of this program is taken, for its own calls.")]
+Without --component the clustering plugin of this program is taken, for its own calls; with it, those
+of other plugins are played, if there are any.")]
 pub(super) struct Replay {
     /// The recorded calls
     #[arg(value_name = "FILE")]
@@ -25,6 +29,9 @@ pub(super) struct Replay {
     /// The component, such as a newer one
     #[arg(long, value_name = "FILE")]
     component: Option<PathBuf>,
+    /// Only the calls of the plugin of this name
+    #[arg(long, value_name = "NAME")]
+    plugin: Option<String>,
     /// Only the call of this number, from 1 on
     #[arg(long, value_name = "NUMBER")]
     call: Option<usize>,
@@ -41,16 +48,25 @@ impl Replay {
         });
         let component = component.transpose()?;
         let numbered = transcripts.iter().enumerate().map(|(n, transcript)| (n + 1, transcript));
-        let chosen: Vec<_> =
-            numbered.filter(|(n, _)| self.call.is_none_or(|only| only == *n)).collect();
+        let chosen: Vec<_> = numbered
+            .filter(|(n, _)| self.call.is_none_or(|only| only == *n))
+            .filter(|(_, one)| self.plugin.as_ref().is_none_or(|only| only == one.plugin()))
+            .collect();
         if chosen.is_empty() {
             bail!("{} has no such call: it has {}", self.file.display(), transcripts.len());
         }
         let (mut all, mut differ) = (Vec::new(), 0);
+        let is_ours = |one: &Transcript| one.plugin() == CLUSTERING;
+        // A node records the calls of all its plugins; one component performs those of one.
+        let is_mixed = chosen.iter().any(|(_, one)| is_ours(one))
+            && !chosen.iter().all(|(_, one)| is_ours(one));
         for (number, transcript) in chosen {
+            if is_mixed && is_ours(transcript) == component.is_some() {
+                continue;
+            }
             let source = match &component {
                 Some(bytes) => ComponentSource::bytes(bytes.clone()),
-                None if transcript.plugin() == "clustering" => ComponentSource::clustering(),
+                None if is_ours(transcript) => ComponentSource::clustering(),
                 None => {
                     let plugin = output::printable(transcript.plugin());
                     let text =
