@@ -169,13 +169,16 @@ impl<B: Bus> Ingest<B> {
         let sequence = match (known, start) {
             (Some(known), _) if known.created == look.created => {
                 if look.last < known.sequence {
-                    tracing::warn!(
+                    // How much of it was new when it was lost nobody knows: all of it comes again.
+                    tracing::error!(
                         node = source,
                         table = %table,
-                        "the stream has lost its end: what it has been given since is new"
+                        "the stream has lost its end: what was not read of that is lost here"
                     );
+                    0
+                } else {
+                    known.sequence
                 }
-                known.sequence.min(look.last)
             }
             // The stream is another one by now: all of it is new.
             (Some(_), _) => {

@@ -24,6 +24,9 @@ pub(crate) struct StreamConfig {
     pub(crate) max_bytes: i64,
     /// -1 is unlimited.
     pub(crate) max_msgs: i64,
+    /// Bytes of a message with its headers; -1 is unlimited.
+    #[serde(default)]
+    pub(crate) max_msg_size: i32,
     /// Nanoseconds.
     #[serde(default)]
     pub(crate) duplicate_window: i64,

@@ -14,6 +14,9 @@ use crate::nats::{Nats, StreamConfig};
 
 /// For an answer of the node's own server.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes of a message: the file store of nats-server 2.9 acknowledges one of more than 32 MiB, loses
+/// it, and counts from 1 again.
+const LARGEST: i32 = 31 << 20;
 /// Streams that are made or deleted at the same time.
 const TOGETHER: usize = 8;
 /// For so long a message that comes a second time is known: a transaction is published again when
@@ -154,6 +157,7 @@ impl Own {
             max_age: max_age.map_or(0, nanoseconds),
             max_bytes: limit(max_bytes),
             max_msgs: limit(max_messages),
+            max_msg_size: LARGEST,
             // The server takes none that is longer than what the stream keeps.
             duplicate_window: nanoseconds(max_age.map_or(DUPLICATES, |age| age.min(DUPLICATES))),
         }

@@ -8,8 +8,9 @@ use crate::data::MAX_NAME;
 const ORIGIN: &str = "origin";
 const TRANSACTED: &str = "transacted_nodes";
 
-/// Nodes that are read of the headers at most; a cluster is far smaller.
-const MOST_NODES: usize = 10_000;
+/// Bytes of the headers that name nodes, at most: NATS allows 64 KiB, and what is passed on has one
+/// more. A change that comes again because its list was cut changes nothing.
+const MOST_BYTES: usize = 32 << 10;
 
 /// By which nodes a message has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,9 +27,14 @@ impl Passed {
         let is_name = |name: &&str| !name.is_empty() && name.len() <= MAX_NAME;
         let origin = headers.get(ORIGIN).map(HeaderValue::as_str).filter(is_name);
         let transacted = headers.get_all(TRANSACTED).map(HeaderValue::as_str).filter(is_name);
+        let mut bytes = 0;
+        let fits = |name: &&str| {
+            bytes += TRANSACTED.len() + name.len() + 4;
+            bytes <= MOST_BYTES
+        };
         Passed {
             origin: origin.unwrap_or_default().to_owned(),
-            transacted: transacted.take(MOST_NODES).map(str::to_owned).collect(),
+            transacted: transacted.take_while(fits).map(str::to_owned).collect(),
         }
     }
 

@@ -358,3 +358,16 @@ fn headers_say_who_has_applied_it() {
     broken.put_into(&mut headers);
     assert!(headers.is_empty());
 }
+
+#[test]
+fn what_passed_on_is_too_long_for_headers_is_cut() {
+    let mut headers = async_nats::HeaderMap::new();
+    for node in 0..1000 {
+        headers.append("transacted_nodes", format!("node-{node}-{}", "x".repeat(40)));
+    }
+    let Passed { transacted, .. } = Passed::from_headers(&headers);
+    assert!((100..1000).contains(&transacted.len()), "{}", transacted.len());
+    let bytes: usize =
+        transacted.iter().map(|name| "transacted_nodes: \r\n".len() + name.len()).sum();
+    assert!(bytes <= 32 << 10, "{bytes}");
+}

@@ -1,12 +1,13 @@
 //! Writes transcripts.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use rustix::fs::OFlags;
 use serde_json::{Map, Value, json};
 
 use super::lines::VERSION;
@@ -41,13 +42,20 @@ impl Recorder {
     ///
     /// # Errors
     ///
-    /// The file cannot be written.
+    /// The file cannot be written, or is none: what is recorded goes through no link.
     pub fn open(file: &Path) -> io::Result<Self> {
         Self::with_limit(file, LARGEST_FILE)
     }
 
     fn with_limit(file: &Path, largest: u64) -> io::Result<Self> {
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(file)?;
+        // Who prepared the file is not to read what is recorded.
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
+        let mut options = OpenOptions::new();
+        let file = options.append(true).create(true).mode(0o600).custom_flags(flags).open(file)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is no file"));
+        }
+        file.set_permissions(Permissions::from_mode(0o600))?;
         let left = largest.saturating_sub(file.metadata()?.len());
         Ok(Self(Arc::new(Mutex::new(State { file, left, ended: false }))))
     }
@@ -247,5 +255,19 @@ mod tests {
         assert_eq!(text(), "12345678\n");
         Recorder::with_limit(&file, 11).unwrap().write("9\n");
         assert_eq!(text(), "12345678\n9\n");
+    }
+
+    // covers: transcripts.file
+    #[test]
+    fn what_is_recorded_is_its_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, link] = ["calls.jsonl", "link.jsonl"].map(|name| folder.path().join(name));
+        std::fs::write(&file, "").unwrap();
+        std::fs::set_permissions(&file, Permissions::from_mode(0o666)).unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert!(Recorder::open(&link).is_err());
+        assert!(Recorder::open(folder.path()).is_err());
+        Recorder::open(&file).unwrap().write("x\n");
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }

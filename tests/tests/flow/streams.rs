@@ -207,5 +207,10 @@ async fn a_transaction_that_is_too_large_is_refused_and_the_largest_goes_through
     second.comes_to_have(100..160).await.unwrap();
     let figures = second.figures_of("node-1").await.unwrap();
     assert_eq!(figures["dead_lettered"], 0, "{figures}");
+    // Nor is there anybody else's.
+    let context = first.servers.nats.jetstream(&names::domain("node-1"));
+    let subject = names::subject("dev", "dog", "node-1");
+    let sent = context.publish(subject, vec![0; 32 << 20].into()).await.unwrap();
+    assert!(sent.await.is_err());
     cluster.stop().await;
 }
