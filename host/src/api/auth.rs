@@ -5,7 +5,10 @@ use base64ct::{Base64, Encoding};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use super::connection::{Peer, Remote};
 use super::reply::Refusal;
+use crate::dispatch::Caller;
+use crate::users::Users;
 
 /// A name and a password, not verified.
 #[derive(Debug, PartialEq)]
@@ -26,6 +29,17 @@ pub(super) fn in_header(headers: &HeaderMap) -> Result<Option<Credentials>, Refu
         }
         (Some(_), Some(_)) => Err(Refusal::must_login()),
     }
+}
+
+/// Who has logged in to read what is no operation; none on the socket, where everybody may.
+pub(super) async fn reader(
+    users: &Users,
+    peer: &Peer,
+    headers: &HeaderMap,
+) -> Result<Option<Caller>, Refusal> {
+    let Remote::Address(address) = peer.remote else { return Ok(None) };
+    let given = in_header(headers)?.ok_or_else(Refusal::must_login)?;
+    Ok(Some(users.verify(&given.username, &given.password, address).await?))
 }
 
 fn basic(header: &str) -> Option<Credentials> {

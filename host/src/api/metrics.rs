@@ -9,12 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{
-    auth,
-    connection::{Peer, Remote},
-    operation::Api,
-    reply::{self, Refusal},
-};
+use super::{auth, connection::Peer, operation::Api};
 use crate::metrics;
 
 const OPENMETRICS: HeaderValue =
@@ -26,20 +21,10 @@ pub(super) async fn metrics(
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
 ) -> Response {
-    if let Err(refused) = may_read(&api, &peer, &headers).await {
-        let mut response = refused.into_response();
-        reply::challenge(&mut response, headers.contains_key(header::ORIGIN));
-        return response;
+    if let Err(refused) = auth::reader(&api.users, &peer, &headers).await {
+        return refused.answer_to(&headers);
     }
     let registries: Vec<_> = api.host.registries().chain([api.users.registry()]).collect();
     let text = metrics::text(&registries);
     ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response()
-}
-
-async fn may_read(api: &Api, peer: &Peer, headers: &HeaderMap) -> Result<(), Refusal> {
-    if let Remote::Address(address) = peer.remote {
-        let given = auth::in_header(headers)?.ok_or_else(Refusal::must_login)?;
-        api.users.verify(&given.username, &given.password, address).await?;
-    }
-    Ok(())
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use axum::{
     Extension,
     extract::State,
-    http::{HeaderMap, StatusCode, header},
-    response::{IntoResponse, Response},
+    http::{HeaderMap, StatusCode},
+    response::Response,
 };
 
 use super::{
     auth,
-    connection::{Peer, Remote},
+    connection::Peer,
     operation::Api,
     reply::{self, Refusal},
 };
@@ -22,22 +22,12 @@ pub(super) async fn openapi(
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
 ) -> Response {
-    if let Err(refused) = may_read(&api, &peer, &headers).await {
-        let mut response = refused.into_response();
-        reply::challenge(&mut response, headers.contains_key(header::ORIGIN));
-        return response;
-    }
-    reply::success(openapi::document(&api.host.operations()))
-}
-
-async fn may_read(api: &Api, peer: &Peer, headers: &HeaderMap) -> Result<(), Refusal> {
-    if let Remote::Address(address) = peer.remote {
-        let given = auth::in_header(headers)?.ok_or_else(Refusal::must_login)?;
-        let caller = api.users.verify(&given.username, &given.password, address).await?;
-        if caller.role != Role::SuperUser {
+    match auth::reader(&api.users, &peer, &headers).await {
+        Err(refused) => refused.answer_to(&headers),
+        Ok(Some(caller)) if caller.role != Role::SuperUser => {
             let text = "The list of operations is restricted to super_user roles";
-            return Err(Refusal::new(StatusCode::FORBIDDEN, text));
+            Refusal::new(StatusCode::FORBIDDEN, text).answer_to(&headers)
         }
+        Ok(_) => reply::success(openapi::document(&api.host.operations())),
     }
-    Ok(())
 }

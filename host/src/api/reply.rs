@@ -4,7 +4,7 @@ use std::{borrow::Cow, io};
 
 use axum::{
     body::Body,
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use futures_util::{StreamExt, stream};
@@ -33,6 +33,13 @@ impl Refusal {
     /// The same, and the connection is closed.
     pub(super) fn and_close(self) -> Refusal {
         Refusal { close: true, ..self }
+    }
+
+    /// The answer to a request with these headers.
+    pub(super) fn answer_to(self, headers: &HeaderMap) -> Response {
+        let mut response = self.into_response();
+        challenge(&mut response, headers.contains_key(header::ORIGIN));
+        response
     }
 
     pub(super) fn must_login() -> Refusal {
