@@ -7,6 +7,7 @@ use async_nats::connection::State as Connection;
 use async_nats::jetstream;
 use async_nats::{Client, ConnectOptions, RequestErrorKind};
 use bytes::Bytes;
+use harper_wire::names::domain;
 use prometheus_client::registry::Registry;
 use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
@@ -266,7 +267,7 @@ impl Nats {
 
     /// Whether somebody listens where the streams of that node do; one that is slow does.
     pub(super) async fn hears(&self, node: &str, patience: Duration) -> bool {
-        let asked = self.request(&info_of(node), Bytes::new(), patience).await;
+        let asked = self.request(&info_of(&domain(node)), Bytes::new(), patience).await;
         asked != Err(RequestError::NoResponders)
     }
 
@@ -353,7 +354,7 @@ impl Nats {
 
     /// Waits until the streams of this node answer through the leaf.
     pub(super) async fn ready(&self, patience: Duration) -> Result<(), Error> {
-        let subject = info_of(&self.0.node_name);
+        let subject = info_of(&domain(&self.0.node_name));
         ask_until_answered(&self.0.data, subject, patience, ServerKind::Leaf).await
     }
 
@@ -373,9 +374,9 @@ impl Nats {
     }
 }
 
-/// Where a node's streams say that they are there.
-fn info_of(node: &str) -> String {
-    format!("$JS.{node}-leaf.API.INFO")
+/// Where the streams of a domain say that they are there.
+pub(super) fn info_of(domain: &str) -> String {
+    format!("$JS.{domain}.API.INFO")
 }
 
 fn check<'r>(routes: impl IntoIterator<Item = &'r Route>) -> Result<(), RoutesError> {

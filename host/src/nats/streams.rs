@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Nats;
+use super::client::info_of;
 use crate::capabilities::JetStreamError as Error;
 
 /// What a stream is made with; a server says more.
@@ -90,8 +91,7 @@ struct Listed {
 impl Nats {
     /// Whether the streams of a domain can be asked for.
     pub(crate) async fn probe_domain(&self, domain: &str, patience: Duration) -> Result<(), Error> {
-        let subject = format!("$JS.{domain}.API.INFO");
-        let _: IgnoredAny = self.ask_api(&subject, Vec::new(), patience).await?;
+        let _: IgnoredAny = self.ask_api(&info_of(domain), Vec::new(), patience).await?;
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::rustls::ClientConfig;
 
-use super::client::{ask_until_answered, connect};
+use super::client::{ask_until_answered, connect, info_of};
 use super::document::{address, reachable};
 use super::keeper::Keeper;
 use super::output::Secrets;
@@ -146,7 +146,7 @@ async fn linked(config: &Config, launch: &Launch, tls: ClientConfig) -> Result<(
     let (host, port) = address(hub, config, launch.state.ports());
     let address = Route { host: host.to_string(), port };
     let client = connect(hub, &address, config.user.clone(), &config.password, tls).await?;
-    let subject = format!("$JS.{}.API.INFO", config.leaf_name());
+    let subject = info_of(&config.leaf_name());
     let linked = ask_until_answered(&client, subject, LINKED, hub).await;
     let _ = timeout(Duration::from_secs(1), client.drain()).await;
     linked
