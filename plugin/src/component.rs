@@ -266,16 +266,6 @@ impl needs::Tables for Imports {
         Ok(row.map_err(tables_error)?.map(read_row))
     }
 
-    async fn revision(
-        &self,
-        database: &str,
-        table: &str,
-        key: &str,
-    ) -> Result<Option<String>, TablesError> {
-        let row = tables::get(database.into(), table.into(), key.into()).await;
-        Ok(row.map_err(tables_error)?.map(|row| row.revision))
-    }
-
     async fn list(
         &self,
         database: &str,
