@@ -15,9 +15,7 @@ pub mod python;
 pub mod rows;
 pub mod shared;
 pub mod tables;
-
-// A cluster of nobody.
-pub use harper_host::testing as cluster;
+pub mod whole_node;
 
 use harper_host::{Caller, ComponentSource, Error, Grants, Host, HostBuilder, Limits};
 use serde_json::Value;

@@ -1,16 +1,11 @@
 //! Servers and whole hosts that are killed while rows flow.
 
-use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use harper_host::nats::{ServerKind, Tls};
+use harper_host::nats::ServerKind;
 use harper_tests::nats::{pid, signal};
+use harper_tests::whole_node::{Process, WholeNode};
 use rustix::process::Signal;
-use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::*;
 
@@ -59,82 +54,23 @@ async fn servers_are_killed_and_every_row_arrives() {
     cluster.stop().await;
 }
 
-/// A whole node, of which nothing but its folder stays.
-struct Killed {
-    folder: TempDir,
-    tls: Tls,
-    port: u16,
-}
-
-struct Process {
-    child: Child,
-    input: ChildStdin,
-    output: Lines<BufReader<ChildStdout>>,
-}
-
-impl Killed {
-    fn beside(cluster: &Nodes) -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-            tls: cluster.authority.issue("node-2", &["127.0.0.1"]).unwrap(),
-            port: cluster.nodes[0].servers.route().port,
-        }
-    }
-
-    async fn start(&self) -> Process {
-        let files: [&PathBuf; 3] =
-            [&self.tls.certificate, &self.tls.private_key, &self.tls.certificate_authority];
-        let mut child = Command::new(env!("CARGO_BIN_EXE_whole-node"))
-            .arg(self.folder.path())
-            .args(["node-2", &self.port.to_string()])
-            .args(files)
-            .arg("flow")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let input = child.stdin.take().unwrap();
-        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert_eq!(output.next_line().await.unwrap().as_deref(), Some("\"begun\""));
-        Process { child, input, output }
-    }
-}
-
-impl Process {
-    async fn send(&mut self, request: Value) -> Result<Value> {
-        self.input.write_all(format!("{request}\n").as_bytes()).await?;
-        let answer = self.output.next_line().await?.context("it has ended")?;
-        let mut answer: Value = serde_json::from_str(&answer)?;
-        match answer["error"].as_str() {
-            Some(error) => bail!("{error}"),
-            None => Ok(answer["reply"].take()),
-        }
-    }
-
-    async fn kill(mut self) {
-        self.child.start_kill().unwrap();
-        self.child.wait().await.unwrap();
-    }
-
-    /// Inserts rows until it is killed, and returns which were acknowledged.
-    async fn insert(&mut self, ids: Range<u64>) -> u64 {
-        let mut acknowledged = 0;
-        for id in ids {
-            let request = json!({
-                "operation": "insert", "database": "dev", "table": "dog",
-                "records": [{ "id": id, "value": "b" }],
-            });
-            match self.send(request).await {
-                Ok(reply) => {
-                    assert_eq!(reply["inserted_hashes"], json!([id]), "{reply}");
-                    acknowledged += 1;
-                }
-                Err(_) => break,
+/// Inserts rows until it is killed, and returns how many were acknowledged.
+async fn insert_into(process: &Process, ids: Range<u64>) -> u64 {
+    let mut acknowledged = 0;
+    for id in ids {
+        let request = json!({
+            "operation": "insert", "database": "dev", "table": "dog",
+            "records": [{ "id": id, "value": "b" }],
+        });
+        match process.send(request).await {
+            Ok(reply) => {
+                assert_eq!(reply["inserted_hashes"], json!([id]), "{reply}");
+                acknowledged += 1;
             }
+            Err(_) => break,
         }
-        acknowledged
     }
+    acknowledged
 }
 
 // covers: flow.killed.host
@@ -142,9 +78,9 @@ impl Process {
 async fn a_host_is_killed_again_and_again_and_no_acknowledged_row_is_lost() {
     let cluster = nodes(1).await;
     let [a] = &cluster.nodes[..] else { panic!("one node") };
-    let killed = Killed::beside(&cluster);
+    let killed = WholeNode::beside(&cluster, env!("CARGO_BIN_EXE_whole-node")).unwrap();
     make(a).await;
-    let mut process = killed.start().await;
+    let mut process = killed.start(&["flow"]).await.unwrap();
     eventually("the other node can be asked", async || {
         let request = json!({
             "operation": "set_node_replication",
@@ -159,9 +95,9 @@ async fn a_host_is_killed_again_and_again_and_no_acknowledged_row_is_lost() {
     .unwrap();
     let (mut from, mut ours) = (100_000, 0);
     for round in 0..4 {
-        let pid = process.child.id().unwrap();
+        let pid = process.id().unwrap();
         let acknowledged = {
-            let write = process.insert(from..from + 1000);
+            let write = insert_into(&process, from..from + 1000);
             let kill = async {
                 insert(&a.data, ours..ours + 40, "a").await;
                 let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
@@ -171,10 +107,10 @@ async fn a_host_is_killed_again_and_again_and_no_acknowledged_row_is_lost() {
             acknowledged
         };
         assert!(acknowledged > 0, "round {round}: something was written before it was killed");
-        process.kill().await;
+        process.kill().await.unwrap();
         insert(&a.data, ours + 40..ours + 60, "a").await;
         ours += 60;
-        process = killed.start().await;
+        process = killed.start(&["flow"]).await.unwrap();
         // What was acknowledged arrives; one more may have been written that was not.
         eventually("all that was acknowledged arrives", async || {
             values(&a.data, from..from + acknowledged).await.len() as u64 == acknowledged
@@ -197,6 +133,6 @@ async fn a_host_is_killed_again_and_again_and_no_acknowledged_row_is_lost() {
     }
     assert_eq!(there, a.data.table(&dog()).await.unwrap().record_count, "both have the same");
     assert_eq!(values(&a.data, 0..ours).await.len() as u64, ours);
-    process.kill().await;
+    process.kill().await.unwrap();
     cluster.stop().await;
 }

@@ -1,112 +1,44 @@
 //! A whole node that is killed in the midst of an operation, its own or the other node's: when it is
 //! back, both are as before or as after.
 
-use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use harper_host::nats::Tls;
+use anyhow::Result;
 use harper_tests::nodes::{ClusterNode, Nodes};
 use harper_tests::shared::{Flow, Flows, Seen, agreed_by, change, configure, flowing, remove};
-use serde_json::{Value, json};
-use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::sync::Mutex;
+use harper_tests::whole_node::{Process, WholeNode};
+use serde_json::json;
 
 const LONGEST: Duration = Duration::from_secs(35);
 
-struct Killed {
-    folder: TempDir,
-    tls: Tls,
-    port: u16,
+/// Starts it, and waits until each can ask the other.
+async fn start(killed: &WholeNode, other: &ClusterNode) -> Process {
+    let process = killed.start(&[]).await.unwrap();
+    let status = json!({ "operation": "cluster_status" });
+    harper_tests::nats::eventually("each leaf is reached from each", async || {
+        let api = "$JS.node-2-leaf.API.INFO";
+        let second = Duration::from_secs(1);
+        let asked = other.servers.nats.request(api, Vec::new().into(), second).await;
+        let network = process.send(json!({ "operation": "cluster_network" })).await;
+        asked.is_ok()
+            && network
+                .is_ok_and(|reply| reply["nodes"].as_array().is_some_and(|nodes| nodes.len() == 2))
+    })
+    .await
+    .unwrap();
+    process.send(status).await.unwrap();
+    process
 }
 
-struct Process {
-    child: Child,
-    pipes: Mutex<(ChildStdin, Lines<BufReader<ChildStdout>>)>,
-}
-
-impl Killed {
-    /// Node `node-2`, which joins this one.
-    fn beside(cluster: &Nodes) -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-            tls: cluster.authority.issue("node-2", &["127.0.0.1"]).unwrap(),
-            port: cluster.nodes[0].servers.route().port,
-        }
-    }
-
-    /// Starts it, and waits until each can ask the other.
-    async fn start(&self, other: &ClusterNode) -> Process {
-        let files: [&PathBuf; 3] =
-            [&self.tls.certificate, &self.tls.private_key, &self.tls.certificate_authority];
-        let mut child = Command::new(env!("CARGO_BIN_EXE_whole-node"))
-            .arg(self.folder.path())
-            .args(["node-2", &self.port.to_string()])
-            .args(files)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let input = child.stdin.take().unwrap();
-        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert_eq!(output.next_line().await.unwrap().as_deref(), Some("\"begun\""));
-        let process = Process { child, pipes: Mutex::new((input, output)) };
-        let status = json!({ "operation": "cluster_status" });
-        harper_tests::nats::eventually("each leaf is reached from each", async || {
-            let api = "$JS.node-2-leaf.API.INFO";
-            let second = Duration::from_secs(1);
-            let asked = other.servers.nats.request(api, Vec::new().into(), second).await;
-            let network = process.send(json!({ "operation": "cluster_network" })).await;
-            asked.is_ok()
-                && network.is_ok_and(|reply| {
-                    reply["nodes"].as_array().is_some_and(|nodes| nodes.len() == 2)
-                })
-        })
-        .await
-        .unwrap();
-        process.send(status).await.unwrap();
-        process
-    }
-}
-
-impl Process {
-    async fn say(&self, line: &Value) -> Result<Value> {
-        let mut pipes = self.pipes.lock().await;
-        pipes.0.write_all(format!("{line}\n").as_bytes()).await?;
-        let answer = pipes.1.next_line().await?.context("it has ended")?;
-        Ok(serde_json::from_str(&answer)?)
-    }
-
-    async fn send(&self, request: Value) -> Result<Value> {
-        let mut answer = self.say(&request).await?;
-        match answer["error"].as_str() {
-            Some(error) => bail!("{error}"),
-            None => Ok(answer["reply"].take()),
-        }
-    }
-
-    async fn seen(&self) -> Result<Seen> {
-        let mut answer = self.say(&json!({ "see": true })).await?;
-        match answer["error"].as_str() {
-            Some(error) => bail!("{error}"),
-            None => Ok(serde_json::from_value(answer["seen"].take())?),
-        }
-    }
-
-    async fn kill(mut self) {
-        self.child.start_kill().unwrap();
-        self.child.wait().await.unwrap();
-    }
+async fn seen(process: &Process) -> Result<Seen> {
+    let mut answer = process.say(&json!({ "see": true })).await?;
+    Ok(serde_json::from_value(answer["seen"].take())?)
 }
 
 /// Waits until both agree, and returns what the one that is not killed has of the other.
 async fn agree(node: &ClusterNode, process: &Process) -> Option<Flows> {
     let seen =
-        agreed_by(async || Ok(vec![node.seen().await?, process.seen().await?])).await.unwrap();
+        agreed_by(async || Ok(vec![node.seen().await?, seen(process).await?])).await.unwrap();
     seen[0].records.get("node-2").cloned()
 }
 
@@ -146,8 +78,8 @@ async fn lane(asks: Asks, operation: &str, moments: [f64; 2]) {
     for table in ["dev.dog", "dev.cat"] {
         node.make_table(table, &["id", "name"]).await.unwrap();
     }
-    let killed = Killed::beside(&cluster);
-    let mut process = killed.start(node).await;
+    let killed = WholeNode::beside(&cluster, env!("CARGO_BIN_EXE_whole-node")).unwrap();
+    let mut process = start(&killed, node).await;
     let other = asks.other();
     let (request, after) = match operation {
         "add_node" => (change("add_node", other, &SHARED), Some(asks.seen(&SHARED))),
@@ -178,7 +110,7 @@ async fn lane(asks: Asks, operation: &str, moments: [f64; 2]) {
         let is_done = match asks {
             Asks::Second => {
                 let reply = tokio::time::timeout(kill_at, process.send(request.clone())).await;
-                process.kill().await;
+                process.kill().await.unwrap();
                 // Nobody was told anything, if it was not done by then.
                 reply.is_ok().then_some(true)
             }
@@ -189,7 +121,7 @@ async fn lane(asks: Asks, operation: &str, moments: [f64; 2]) {
                 };
                 let ended = async {
                     tokio::time::sleep(kill_at).await;
-                    process.kill().await;
+                    process.kill().await.unwrap();
                 };
                 let (reply, ()) = tokio::join!(sent, ended);
                 println!("{operation}, {moment}: {reply:?}");
@@ -197,7 +129,7 @@ async fn lane(asks: Asks, operation: &str, moments: [f64; 2]) {
                 Some(reply.is_ok_and(|reply| reply.get("failed_nodes").is_none()))
             }
         };
-        process = killed.start(node).await;
+        process = start(&killed, node).await;
         let now = agree(node, &process).await;
         println!("{asks:?} asks, {operation}, {moment} of {took:?}: {}", now == after);
         match is_done {
@@ -206,7 +138,7 @@ async fn lane(asks: Asks, operation: &str, moments: [f64; 2]) {
             None => assert!(now == before || now == after, "{operation}: {now:?}"),
         }
     }
-    process.kill().await;
+    process.kill().await.unwrap();
     cluster.stop().await;
 }
 

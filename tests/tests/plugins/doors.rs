@@ -1,7 +1,7 @@
 //! Each capability with its three answers: asked for and granted, granted and not asked for, asked for
 //! and not granted. What each pattern covers is shown in tests/tests/grants.
 
-use harper_tests::cluster::{Cluster, FakeNode};
+use harper_host::testing::{Cluster, FakeNode};
 use harper_tests::plugins::{Folder, PluginNode as Node};
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! Plugins that do not say what they are, or say it badly: refused when they are loaded.
 
-use harper_tests::cluster::FakeNode;
+use harper_host::testing::FakeNode;
 use harper_tests::plugins::Folder;
 use serde_json::{Value, json};
 
