@@ -78,7 +78,7 @@ impl Store {
         self.find(of, key, decode).await
     }
 
-    /// The same as text, which takes a tenth of the time.
+    /// The same as text: nothing is built only to be written out again.
     pub(super) async fn text_of_record(
         &self,
         of: &'static Records,
