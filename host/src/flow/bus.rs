@@ -31,6 +31,13 @@ pub(crate) trait Bus: Send + Sync + 'static {
         table: &TableName,
     ) -> impl Future<Output = Result<Look, BusError>> + Send;
 
+    /// The same, without the durable consumer: one question.
+    fn end(
+        &self,
+        source: &str,
+        table: &TableName,
+    ) -> impl Future<Output = Result<End, BusError>> + Send;
+
     /// The first sequence from this one on of which the stream has a message.
     fn next_message(
         &self,
@@ -117,6 +124,15 @@ pub(crate) struct Look {
     pub(crate) last: u64,
     /// This node's durable consumer.
     pub(crate) durable: Option<Durable>,
+}
+
+/// Where a stream of another node ends at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct End {
+    /// When the stream was made, as its server writes it.
+    pub(crate) created: String,
+    /// The last sequence that it was given.
+    pub(crate) last: u64,
 }
 
 /// A durable consumer at one moment, in sequences of its stream.

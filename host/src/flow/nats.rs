@@ -14,7 +14,7 @@ use futures_util::{FutureExt, StreamExt};
 use harper_wire::names;
 use tokio::time::timeout;
 
-use super::bus::{Bus, BusError, Delivery, Durable, Look, Missing, Outbound, Reader};
+use super::bus::{Bus, BusError, Delivery, Durable, End, Look, Missing, Outbound, Reader};
 use crate::capabilities::{JetStream, JetStreamError, TableName};
 use crate::data::Message;
 use crate::nats::{Deliver, MAX_PAYLOAD, Nats};
@@ -106,6 +106,12 @@ impl Bus for NatsBus {
         });
         let (first, last) = (info.first_sequence, info.last_sequence);
         Ok(Look { created: info.created, first, last, durable })
+    }
+
+    async fn end(&self, source: &str, table: &TableName) -> Result<End, BusError> {
+        let info = self.nats.inspect(names::domain(source), stream_of(table), PATIENCE).await;
+        let info = info.map_err(of_stream)?;
+        Ok(End { created: info.created, last: info.last_sequence })
     }
 
     async fn next_message(
