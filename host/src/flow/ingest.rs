@@ -219,7 +219,9 @@ impl<B: Bus> Ingest<B> {
         let applied =
             if lost > 0 { self.pass_gap(&mut stored, applied, lost).await? } else { applied };
         let stands = look.durable.is_some_and(|durable| {
-            durable.delivered == applied.sequence && durable.acknowledged <= applied.sequence
+            durable.delivered == applied.sequence
+                && durable.acknowledged <= applied.sequence
+                && durable.acks_all
         });
         if !stands {
             self.bus.begin_at(source, table, applied.sequence + 1).await?;
@@ -283,7 +285,8 @@ impl<B: Bus> Ingest<B> {
 
     /// Applies as much of what waits as can be at once.
     async fn apply(&mut self, open: &mut Open<B::Reader>) -> Result<Step, IngestError> {
-        let mut replies = Vec::new();
+        // Where the last of what is done with is acknowledged, and its sequence.
+        let mut done: Option<(u64, String)> = None;
         let mut applied = open.applied.clone();
         let (mut taken, mut bytes) = (Vec::new(), 0);
         while let Some(delivery) = open.waiting.front() {
@@ -308,7 +311,7 @@ impl<B: Bus> Ingest<B> {
             }
             let Some(delivery) = open.waiting.pop_front() else { break };
             if sequence <= applied.sequence {
-                replies.push(delivery.reply);
+                done = done.max(Some((sequence, delivery.reply)));
                 continue;
             }
             applied.sequence = sequence;
@@ -321,7 +324,7 @@ impl<B: Bus> Ingest<B> {
         let (mut dead, mut dropped) = (Vec::new(), 0);
         for (delivery, next) in judged {
             open.applied.sequence = delivery.message.sequence;
-            replies.push(delivery.reply);
+            done = done.max(Some((delivery.message.sequence, delivery.reply)));
             match next {
                 Next::Apply(judged) => {
                     changes.extend(judged.changes);
@@ -341,7 +344,7 @@ impl<B: Bus> Ingest<B> {
         }
         self.figures.set_held(is_held);
         self.has_told &= is_held;
-        if open.stored.as_ref() != Some(&open.applied) && !replies.is_empty() {
+        if open.stored.as_ref() != Some(&open.applied) && done.is_some() {
             let before = open.stored.clone();
             let outcome = self.store(before, &open.applied, changes, dead).await?;
             open.stored = Some(open.applied.clone());
@@ -355,9 +358,9 @@ impl<B: Bus> Ingest<B> {
         if let Some((published, pending)) = last {
             self.figures.advance(published, pending + back);
         }
-        let is_nothing = replies.is_empty();
-        if !is_nothing {
-            open.reader.acknowledge(replies).await?;
+        let is_nothing = done.is_none();
+        if let Some((_, reply)) = done {
+            open.reader.acknowledge(reply).await?;
         }
         Ok(match (is_nothing, is_held) {
             (true, true) => Step::Held(Duration::from_micros(wait)),
