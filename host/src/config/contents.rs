@@ -256,11 +256,12 @@ pub(super) fn look(path: &Path) -> Option<(Vec<u8>, Option<Seen>)> {
 
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file: File = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED).ok()?.into();
+    let file = Arc::new(file);
     let metadata = file.metadata().ok().filter(|metadata| metadata.is_file())?;
-    let seen = Seen::before_reading(&metadata);
+    let seen = Seen::before_reading(&file, &metadata);
     let mut bytes =
         vec![0; usize::try_from(metadata.len()).ok().filter(|size| *size <= SMALL)? + 1];
-    let read = preadv2(&file, &mut [IoSliceMut::new(&mut bytes)], 0, ReadWriteFlags::NOWAIT);
+    let read = preadv2(&*file, &mut [IoSliceMut::new(&mut bytes)], 0, ReadWriteFlags::NOWAIT);
     // Shorter than it was: somebody is at it. Longer likewise.
     let read = read.ok().filter(|read| read + 1 == bytes.len())?;
     bytes.truncate(read);

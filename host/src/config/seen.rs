@@ -1,14 +1,17 @@
 //! Whether a file is still what was read of it, asked of its time stamps for as long as they tell.
 //!
 //! Whoever changes a file changes its ctime, which nobody can set, and who puts another one into its
-//! place changes the inode; but the kernel's clock has ticks, and a change in the tick of the one
-//! before leaves no trace. So, as git has it, stamps count once they are some seconds older than the
-//! reading. What they do not show even then (memory that is mapped and still being written, a server
-//! elsewhere with a clock of its own) is seen when the file is read again, soon, in any case.
+//! place takes it a name, which changes its ctime and its number of links; but the kernel's clock has
+//! ticks, and a change in the tick of the one before leaves no trace. So, as git has it, stamps count
+//! once they are some seconds older than the reading. What they do not show even then (memory that is
+//! mapped and still being written, a server elsewhere with a clock of its own, another folder in the
+//! place of the file's) is seen when the file is read again, soon, in any case.
+//!
+//! The file is kept open to be asked: to find it by its path costs the kernel three times as much.
 
-use std::fs::{self, Metadata};
+use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How much older than the reading stamps must be. Some file systems count in steps of two seconds.
@@ -17,8 +20,9 @@ const MARGIN: Duration = Duration::from_secs(3);
 const TRUST: Duration = Duration::from_millis(100);
 
 /// How a file looked from outside when it was read.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Seen {
+    file: Arc<File>,
     stamps: Stamps,
     until: Instant,
 }
@@ -28,6 +32,7 @@ pub(super) struct Seen {
 pub(crate) struct Stamps {
     device: u64,
     inode: u64,
+    links: u64,
     size: u64,
     /// Seconds and nanoseconds since 1970.
     modified: (i64, i64),
@@ -37,16 +42,16 @@ pub(crate) struct Stamps {
 impl Seen {
     /// `metadata` is of the open file, before it is read; none when its stamps do not tell enough.
     #[cfg(target_os = "linux")]
-    pub(super) fn before_reading(metadata: &Metadata) -> Option<Self> {
+    pub(super) fn before_reading(file: &Arc<File>, metadata: &Metadata) -> Option<Self> {
         let stamps = Stamps::of(metadata);
-        let seen = Self { stamps, until: Instant::now() + TRUST };
-        stamps.are_settled(SystemTime::now()).then_some(seen)
+        let seen = || Self { file: file.clone(), stamps, until: Instant::now() + TRUST };
+        stamps.are_settled(SystemTime::now()).then(seen)
     }
 
-    /// Whether the file at `path` certainly is the one that was read, and unchanged.
-    pub(super) fn is_still_at(&self, path: &Path) -> bool {
+    /// Whether the file certainly is as it was when it was read, and where it was.
+    pub(super) fn is_still_so(&self) -> bool {
         Instant::now() < self.until
-            && fs::metadata(path).is_ok_and(|now| Stamps::of(&now) == self.stamps)
+            && self.file.metadata().is_ok_and(|now| Stamps::of(&now) == self.stamps)
     }
 }
 
@@ -55,6 +60,7 @@ impl Stamps {
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),
+            links: metadata.nlink(),
             size: metadata.size(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
@@ -73,6 +79,8 @@ impl Stamps {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -92,10 +100,47 @@ mod tests {
             (old, future, false),
             ((-1, 0), (-1, 0), true),
         ] {
-            let stamps = Stamps { device: 1, inode: 1, size: 1, modified, changed };
+            let stamps = Stamps { device: 1, inode: 1, links: 1, size: 1, modified, changed };
             assert_eq!(stamps.are_settled(now), expected, "{modified:?} {changed:?}");
         }
-        let stamps = Stamps { device: 1, inode: 1, size: 1, modified: old, changed: old };
+        let stamps = Stamps { device: 1, inode: 1, links: 1, size: 1, modified: old, changed: old };
         assert!(!stamps.are_settled(UNIX_EPOCH), "a clock that was never set");
+    }
+
+    #[test]
+    fn whatever_is_put_into_its_place_is_seen() {
+        type Change = fn(&std::path::Path, &std::path::Path) -> std::io::Result<()>;
+        let changes: [(&str, Change); 4] = [
+            ("written in place", |path, _| fs::write(path, "longer")),
+            ("replaced", |path, other| fs::rename(other, path)),
+            ("removed", |path, _| fs::remove_file(path)),
+            ("moved away, and another made", |path, other| {
+                fs::rename(path, path.with_extension("away"))?;
+                fs::copy(other, path).map(drop)
+            }),
+        ];
+        for (how, change) in changes {
+            let folder = tempfile::tempdir().unwrap();
+            let (path, other) = (folder.path().join("file"), folder.path().join("other"));
+            fs::write(&path, "text").unwrap();
+            fs::write(&other, "text").unwrap();
+            let file = Arc::new(File::open(&path).unwrap());
+            let stamps = Stamps::of(&file.metadata().unwrap());
+            let long = Duration::from_secs(3600);
+            let seen = Seen { file, stamps, until: Instant::now() + long };
+            assert!(seen.is_still_so());
+            // A change in the same tick of the kernel's clock need not show.
+            let tick = Instant::now() + Duration::from_secs(10);
+            let probe = folder.path().join("probe");
+            loop {
+                fs::write(&probe, "").unwrap();
+                if Stamps::of(&fs::metadata(&probe).unwrap()).changed > stamps.changed {
+                    break;
+                }
+                assert!(Instant::now() < tick, "the kernel's clock stands still");
+            }
+            change(&path, &other).unwrap();
+            assert!(!seen.is_still_so(), "{how}");
+        }
     }
 }

@@ -80,11 +80,8 @@ pub(crate) trait Reader: Send + 'static {
     fn next(&mut self, most: usize)
     -> impl Future<Output = Result<Vec<Delivery>, BusError>> + Send;
 
-    /// Says that these need not come again.
-    fn acknowledge(
-        &mut self,
-        replies: Vec<String>,
-    ) -> impl Future<Output = Result<(), BusError>> + Send;
+    /// Says that a message, and what came before it, need not come again.
+    fn acknowledge(&mut self, reply: String) -> impl Future<Output = Result<(), BusError>> + Send;
 }
 
 /// A message that goes out.
@@ -144,6 +141,9 @@ pub(crate) struct Durable {
     pub(crate) delivered: u64,
     /// Up to there all are acknowledged.
     pub(crate) acknowledged: u64,
+    /// Whether one acknowledgement is for all that came before, too. Earlier versions of this host
+    /// made others.
+    pub(crate) acks_all: bool,
 }
 
 /// What is not there.

@@ -103,6 +103,7 @@ impl Bus for NatsBus {
             is_new: info.given == 0,
             delivered: info.delivered,
             acknowledged: info.acknowledged,
+            acks_all: info.acks_all,
         });
         let (first, last) = (info.first_sequence, info.last_sequence);
         Ok(Look { created: info.created, first, last, durable })
@@ -233,15 +234,10 @@ impl Reader for NatsReader {
         Ok(deliveries)
     }
 
-    async fn acknowledge(&mut self, replies: Vec<String>) -> Result<(), BusError> {
+    async fn acknowledge(&mut self, reply: String) -> Result<(), BusError> {
         let client = self.nats.client();
-        let all = async {
-            for reply in replies {
-                client.publish(reply, Bytes::from_static(b"+ACK")).await?;
-            }
-            Ok::<_, async_nats::PublishError>(())
-        };
-        let sent = timeout(PATIENCE, all).await.map_err(|_| silent())?;
+        let sent = client.publish(reply, Bytes::from_static(b"+ACK"));
+        let sent = timeout(PATIENCE, sent).await.map_err(|_| silent())?;
         sent.map_err(|error| BusError::Away(error.to_string()))
     }
 }

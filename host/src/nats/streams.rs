@@ -42,10 +42,19 @@ pub(crate) enum Deliver {
     FromTime(String),
 }
 
+/// One acknowledgement is for all messages up to it.
+const ACK_ALL: &str = "all";
+
 #[derive(Deserialize)]
 struct ConsumerInfo {
+    config: ConsumerConfig,
     delivered: Place,
     ack_floor: Place,
+}
+
+#[derive(Deserialize)]
+struct ConsumerConfig {
+    ack_policy: String,
 }
 
 #[derive(Deserialize)]
@@ -73,6 +82,8 @@ pub(crate) struct DurableInfo {
     pub(crate) delivered: u64,
     /// Up to there all are acknowledged; 0 before the first.
     pub(crate) acknowledged: u64,
+    /// Whether one acknowledgement is for all that came before, too.
+    pub(crate) acks_all: bool,
 }
 
 #[derive(Deserialize)]
@@ -184,6 +195,7 @@ impl Nats {
                 given: info.delivered.consumer_seq,
                 delivered: info.delivered.stream_seq,
                 acknowledged: info.ack_floor.stream_seq,
+                acks_all: info.config.ack_policy == ACK_ALL,
             })),
             Err(Error::NotFound) => Ok(None),
             Err(error) => Err(error),
@@ -207,7 +219,8 @@ impl Nats {
         }
     }
 
-    /// Makes a durable consumer that is pulled from, with explicit acknowledgement.
+    /// Makes a durable consumer that is pulled from. Whoever acknowledges a message does so for all
+    /// that came before it: one for each costs the servers more than the messages do.
     pub(crate) async fn create_durable(
         &self,
         domain: &str,
@@ -216,7 +229,7 @@ impl Nats {
         deliver: Deliver,
         patience: Duration,
     ) -> Result<(), Error> {
-        let mut config = json!({ "durable_name": durable, "ack_policy": "explicit" });
+        let mut config = json!({ "durable_name": durable, "ack_policy": ACK_ALL });
         let (policy, option) = match deliver {
             Deliver::All => ("all", None),
             Deliver::New => ("new", None),

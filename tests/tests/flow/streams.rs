@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use async_nats::jetstream::consumer::{AckPolicy, pull};
 use harper_host::data::{Key, Version};
 use harper_host::transaction::{Change, Part, Transaction};
 use harper_tests::nats::eventually;
@@ -32,6 +33,38 @@ async fn a_stream_that_is_made_anew_is_read_from_its_beginning() {
     let applied = |figures: &serde_json::Value| figures["applied"].as_u64().unwrap();
     assert_eq!(applied(&after) - applied(&before), 10, "once each: {after}");
     assert_eq!(after["gap"], 0, "{after}");
+    cluster.stop().await;
+}
+
+// covers: flow.acks-all
+#[tokio::test(flavor = "multi_thread")]
+async fn a_durable_consumer_that_wants_each_message_acknowledged_is_made_anew() {
+    let mut cluster = from_first_to_second().await;
+    let second = cluster.nodes.pop().unwrap();
+    let first = &cluster.nodes[0];
+    first.insert_each(0..5).await.unwrap();
+    second.comes_to_have(0..5).await.unwrap();
+    let servers = second.halt().await.unwrap();
+
+    let context = first.servers.nats.jetstream(&names::domain("node-1"));
+    let stream = context.get_stream(names::stream("dev", "dog")).await.unwrap();
+    let name = names::durable("node-2", "node-1");
+    stream.delete_consumer(&name).await.unwrap();
+    let explicit = pull::Config {
+        durable_name: Some(name.clone()),
+        ack_policy: AckPolicy::Explicit,
+        ..pull::Config::default()
+    };
+    stream.create_consumer(explicit).await.unwrap();
+    first.insert_each(5..10).await.unwrap();
+    let second = ClusterNode::on(servers, flowing()).await.unwrap();
+    second.comes_to_have(0..10).await.unwrap();
+    second.is_current("node-1").await.unwrap();
+    let consumer = stream.consumer_info(&name).await.unwrap();
+    assert_eq!(consumer.config.ack_policy, AckPolicy::All);
+    let figures = second.figures_of("node-1").await.unwrap();
+    assert_eq!(figures["applied"], 5, "once each: {figures}");
+    cluster.nodes.push(second);
     cluster.stop().await;
 }
 

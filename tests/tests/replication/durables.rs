@@ -44,7 +44,7 @@ async fn a_subscription_has_a_durable_that_begins_where_the_record_says() {
         assert_eq!(found.keys().collect::<Vec<_>>(), [NAME], "{table}");
         let durable = &found[NAME];
         assert_eq!(durable.durable_name.as_deref(), Some(NAME));
-        assert_eq!((durable.deliver_policy, durable.ack_policy), (begins, AckPolicy::Explicit));
+        assert_eq!((durable.deliver_policy, durable.ack_policy), (begins, AckPolicy::All));
         assert_eq!(durable.deliver_subject, None, "it is pulled from");
     }
     let found = durables(nats, "node-2", "dev.time").await;

@@ -236,7 +236,9 @@ impl<B: Bus> Ingest<B> {
         let applied =
             if lost > 0 { self.pass_gap(&mut stored, applied, lost).await? } else { applied };
         let stands = look.durable.is_some_and(|durable| {
-            durable.delivered == applied.sequence && durable.acknowledged <= applied.sequence
+            durable.delivered == applied.sequence
+                && durable.acknowledged <= applied.sequence
+                && durable.acks_all
         });
         if !stands {
             self.bus.begin_at(source, table, applied.sequence + 1).await?;
@@ -303,7 +305,8 @@ impl<B: Bus> Ingest<B> {
         if let Some(wait) = self.is_early(open) {
             return Ok(Step::Held(wait));
         }
-        let mut replies = Vec::new();
+        // Where the last of what is done with is acknowledged, and its sequence.
+        let mut done: Option<(u64, String)> = None;
         let mut applied = open.applied.clone();
         let (mut taken, mut bytes) = (VecDeque::new(), 0);
         while let Some(delivery) = open.waiting.front() {
@@ -332,7 +335,7 @@ impl<B: Bus> Ingest<B> {
                 if is_due(self.looked, LOOK_SOON, self.data.now()) {
                     self.looked = 0;
                 }
-                replies.push(delivery.reply);
+                done = done.max(Some((sequence, delivery.reply)));
                 continue;
             }
             applied.sequence = sequence;
@@ -345,7 +348,7 @@ impl<B: Bus> Ingest<B> {
         let (mut dead, mut dropped) = (Vec::new(), 0);
         for (delivery, next) in judged {
             open.applied.sequence = delivery.message.sequence;
-            replies.push(delivery.reply);
+            done = done.max(Some((delivery.message.sequence, delivery.reply)));
             match next {
                 Next::Apply(judged) => {
                     changes.extend(judged.changes);
@@ -362,7 +365,7 @@ impl<B: Bus> Ingest<B> {
         self.hold(open, held);
         self.figures.set_held(is_held);
         self.has_told &= is_held;
-        if open.stored.as_ref() != Some(&open.applied) && !replies.is_empty() {
+        if open.stored.as_ref() != Some(&open.applied) && done.is_some() {
             let before = open.stored.clone();
             let outcome = self.store(before, &open.applied, changes, dead).await?;
             open.stored = Some(open.applied.clone());
@@ -379,9 +382,9 @@ impl<B: Bus> Ingest<B> {
             (None, Some(held)) => self.figures.set_pending(held.pending + 1),
             (None, None) => {}
         }
-        let is_nothing = replies.is_empty();
-        if !is_nothing {
-            open.reader.acknowledge(replies).await?;
+        let is_nothing = done.is_none();
+        if let Some((_, reply)) = done {
+            open.reader.acknowledge(reply).await?;
         }
         Ok(match (is_nothing, is_held) {
             (true, true) => Step::Held(Duration::from_micros(wait)),

@@ -186,6 +186,7 @@ impl Bus for SimulatedBus {
                 is_new: durable.delivered == durable.floor && durable.pending.is_empty(),
                 delivered: durable.delivered,
                 acknowledged: durable.floor,
+                acks_all: true,
             }),
         })
     }
@@ -320,17 +321,15 @@ impl Reader for SimulatedReader {
         })
     }
 
-    async fn acknowledge(&mut self, replies: Vec<String>) -> Result<(), BusError> {
+    async fn acknowledge(&mut self, reply: String) -> Result<(), BusError> {
         let made = self.made;
         self.with(|_, consumer, fault| {
             if fault == Fault::AckLost {
                 return Err(BusError::Away("the connection is lost".into()));
             }
-            for reply in replies {
-                let sequence = reply.strip_prefix(&format!("{made}.")).map(str::parse::<u64>);
-                if let Some(Ok(sequence)) = sequence {
-                    consumer.pending.remove(&sequence);
-                }
+            let sequence = reply.strip_prefix(&format!("{made}.")).map(str::parse::<u64>);
+            if let Some(Ok(sequence)) = sequence {
+                consumer.pending.retain(|pending| *pending > sequence);
             }
             let first = consumer.pending.first().copied();
             consumer.floor = first.map_or(consumer.delivered, |first| first - 1);
