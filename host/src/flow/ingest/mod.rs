@@ -357,6 +357,8 @@ impl<B: Bus> Ingest<B> {
                 Next::Pass | Next::Hold(_) => dropped += 1,
             }
         }
+        // One that came twice, and waits.
+        done = done.filter(|(sequence, _)| *sequence <= open.applied.sequence);
         for delivery in rest.into_iter().rev() {
             open.waiting.push_front(delivery);
         }
