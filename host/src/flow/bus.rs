@@ -167,7 +167,8 @@ pub(crate) enum BusError {
     /// There is no such durable consumer.
     #[error("the durable consumer is not there")]
     NoDurable,
-    /// The message is larger than the bus carries.
+    /// The message, or what its headers say, is larger than the bus carries, or than the stream
+    /// may take: it will not be taken later either.
     #[error("the message is too large")]
     TooLarge,
     /// It answered that it does not do it.

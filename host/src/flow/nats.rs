@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::{PullConsumer, pull};
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use bytes::Bytes;
@@ -264,6 +265,14 @@ fn silent() -> BusError {
 }
 
 fn published(error: PublishError) -> BusError {
+    let source = std::error::Error::source(&error);
+    let code = source.and_then(|source| source.downcast_ref::<async_nats::jetstream::Error>());
+    if let Some(
+        ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM | ErrorCode::STREAM_HEADER_EXCEEDS_MAXIMUM,
+    ) = code.map(async_nats::jetstream::Error::error_code)
+    {
+        return BusError::TooLarge;
+    }
     match error.kind() {
         PublishErrorKind::StreamNotFound => BusError::NoStream,
         PublishErrorKind::MaxPayloadExceeded => BusError::TooLarge,

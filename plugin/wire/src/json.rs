@@ -78,6 +78,8 @@ impl Value {
 
 /// What serde_json keeps beside an entry's value, roughly: the key's text, its hash, where it is.
 const ENTRY: usize = size_of::<String>() + 3 * size_of::<usize>();
+/// What it keeps of an object that has one: the smallest table of hashes, and two allocations.
+const TABLE: usize = 96;
 /// What an allocation costs beside its bytes, roughly.
 const ALLOCATION: usize = 16;
 
@@ -89,11 +91,12 @@ impl Value {
             Value::Binary(bytes) => bytes.len().div_ceil(3) * 4 + ALLOCATION,
             Value::Date(_) => 32 + ALLOCATION,
             Value::Array(items) => ALLOCATION + items.iter().map(Value::json_size).sum::<usize>(),
+            Value::Map(entries) if entries.is_empty() => 0,
             Value::Map(entries) => {
                 let entry = |(key, value): &(crate::Key, Value)| {
                     key.len() + ENTRY + ALLOCATION + value.json_size()
                 };
-                2 * ALLOCATION + entries.iter().map(entry).sum::<usize>()
+                TABLE + entries.iter().map(entry).sum::<usize>()
             }
             _ => 0,
         };
