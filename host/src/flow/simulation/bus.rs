@@ -21,6 +21,8 @@ pub(super) struct State {
     /// Streams that were made so far.
     made: u64,
     pub(super) fault: Fault,
+    /// Bytes of the largest message that streams take; none is without end.
+    pub(super) largest: Option<usize>,
     /// Questions how a stream is, but for those with which reading begins.
     pub(super) asked: u64,
 }
@@ -160,6 +162,9 @@ impl Bus for SimulatedBus {
             Fault::ReceiptsLost(0) => is_heard = false,
             Fault::ReceiptsLost(left) => *left -= 1,
             _ => {}
+        }
+        if state.largest.is_some_and(|largest| message.payload.len() > largest) {
+            return Ok(std::future::ready(Err(BusError::TooLarge)));
         }
         let Some(stream) = state.streams.get_mut(&(self.node.clone(), table.clone())) else {
             return Ok(std::future::ready(Err(BusError::NoStream)));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::bus::{Network, SimulatedBus};
+use super::bus::{Fault, Network, SimulatedBus};
 use crate::capabilities::TableName;
 use crate::data::{Data, DataConfig, Key, Row, WallClock, Write};
 use crate::figures::{Figures, State, SubscriptionFigures};
@@ -477,6 +477,48 @@ async fn a_transaction_that_is_too_large_for_a_message_goes_out_in_several() {
     while publisher.step().await.unwrap() == Published::Some {}
     while pair.ingest.step().await.unwrap() == Step::Some {}
     assert_eq!(pair.count().await, 0);
+}
+
+// covers: flow.refused
+#[tokio::test]
+async fn what_no_stream_takes_is_passed_over_once_it_is_known_what_came_before() {
+    let mut pair = Pair::new(100).await;
+    pair.write(0..3).await;
+    let text = "x".repeat(5000);
+    let row = Row::from_iter([("id".into(), 99.into()), ("text".into(), text.into())]);
+    pair.a.write(&dog(), Write::Upsert, vec![row], "admin").await.unwrap();
+    pair.write(3..6).await;
+    {
+        let mut state = pair.network.state();
+        (state.largest, state.fault) = (Some(1000), Fault::ReceiptsLost(2));
+    }
+    assert!(pair.publisher.step().await.is_err());
+    assert_eq!(pair.figures.snapshot().outbox.unpublished, 0, "it is tried again");
+    pair.network.state().fault = Fault::None;
+    pair.publish().await;
+    let outbox = pair.figures.snapshot().outbox;
+    assert_eq!((outbox.unpublished, outbox.waiting), (1, 0));
+    while pair.ingest.step().await.unwrap() == Step::Some {}
+    assert_eq!(pair.count().await, 6);
+}
+
+// covers: flow.large
+#[tokio::test]
+async fn what_takes_much_memory_goes_out_in_several() {
+    let mut pair = Pair::new(100).await;
+    // Of 50 kB, which take some 4 MiB when they are decoded.
+    let values = vec![serde_json::Value::from(1); 50_000];
+    let row = |id: u64| {
+        Row::from_iter([("id".into(), id.into()), ("values".into(), values.clone().into())])
+    };
+    let rows = (0..40).map(row).collect();
+    pair.a.write(&dog(), Write::Upsert, rows, "admin").await.unwrap();
+    pair.publish().await;
+    while pair.ingest.step().await.unwrap() == Step::Some {}
+    assert_eq!(pair.count().await, 40);
+    // One tells of the table.
+    let messages = pair.applied().await.unwrap() - 1;
+    assert!((2..=8).contains(&messages), "{messages} messages");
 }
 
 // covers: flow.restored-store
