@@ -11,7 +11,7 @@ use crate::capabilities::TableName;
 use crate::data::{self, Incoming};
 use crate::flow::bus::Delivery;
 use crate::flow::judge::{Batch, Judge, Judged, Verdict, estimate};
-use crate::flow::memory::Share;
+use crate::flow::memory::{Memory, Share};
 use crate::transaction::Limits;
 
 /// Beyond, messages are decoded where they are in nobody's way.
@@ -89,11 +89,12 @@ impl<B: Bus> Ingest<B> {
             now: self.data.now(),
         };
         let now = judge.now;
-        let mut batch = self.decode(&judge, deliveries, bytes, enough).await?;
+        let memory = &self.how.memory;
+        let mut batch = decode(&judge, memory, deliveries, bytes, enough).await?;
         if batch.judged.is_empty() {
             // What it has of the memory is left before all of it is waited for.
             drop(batch.share);
-            batch = self.decode(&judge, batch.rest, bytes, usize::MAX).await?;
+            batch = decode(&judge, memory, batch.rest, bytes, usize::MAX).await?;
         }
         let Batch { judged: all, mut rest, share } = batch;
         let mut judged = Vec::with_capacity(all.len());
@@ -115,27 +116,6 @@ impl<B: Bus> Ingest<B> {
             judged.push((delivery, next));
         }
         Ok(Plan { judged, rest, held, share: Some(share) })
-    }
-
-    /// Decodes as many of these, which have so many bytes, as there is memory for: `enough` is for
-    /// the first.
-    async fn decode(
-        &self,
-        judge: &Judge,
-        deliveries: VecDeque<Delivery>,
-        bytes: usize,
-        enough: usize,
-    ) -> Result<Batch, IngestError> {
-        let memory = self.how.memory.clone();
-        let share = timeout(CROWD, memory.take(enough)).await;
-        let share = share.map_err(|_| IngestError::Crowded)?;
-        if bytes <= FEW_BYTES && enough != usize::MAX {
-            return Ok(judge.judge_all(deliveries, &memory, share));
-        }
-        let judge = judge.clone();
-        let all = move || judge.judge_all(deliveries, &memory, share);
-        let batch = tokio::task::spawn_blocking(all).await;
-        Ok(batch.map_err(|_| data::Error::Lost)?)
     }
 
     fn next(&mut self, verdict: Verdict, now: u64, made: &mut BTreeSet<TableName>) -> Next {
@@ -178,4 +158,24 @@ impl<B: Bus> Ingest<B> {
             );
         }
     }
+}
+
+/// Decodes as many of these, which have so many bytes, as there is memory for: `enough` is for
+/// the first.
+async fn decode(
+    judge: &Judge,
+    memory: &Memory,
+    deliveries: VecDeque<Delivery>,
+    bytes: usize,
+    enough: usize,
+) -> Result<Batch, IngestError> {
+    let share = timeout(CROWD, memory.take(enough)).await;
+    let share = share.map_err(|_| IngestError::Crowded)?;
+    if bytes <= FEW_BYTES && enough != usize::MAX {
+        return Ok(judge.judge_all(deliveries, memory, share));
+    }
+    let (judge, memory) = (judge.clone(), memory.clone());
+    let all = move || judge.judge_all(deliveries, &memory, share);
+    let batch = tokio::task::spawn_blocking(all).await;
+    Ok(batch.map_err(|_| data::Error::Lost)?)
 }
