@@ -5,7 +5,7 @@
 //! runtime it would take many minutes.
 
 #![no_main]
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 mod capabilities {
     #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
