@@ -107,8 +107,7 @@ fn reading_a_message_takes_bounded_memory() {
         let row = |id: i64| map([("id", id.into())].into_iter().chain(more(id)));
         transaction(&encode(&Value::Array((0..count).map(row).collect())))
     };
-    let names: Vec<&'static str> =
-        (0..40).map(|at| &*format!("attribute{at}").leak()).collect();
+    let names: Vec<&'static str> = (0..40).map(|at| &*format!("attribute{at}").leak()).collect();
     let short = |at: i64| names.iter().map(|name| (*name, at.into())).collect::<Vec<_>>();
     for (bytes, count) in [
         (rows(31, &|_| vec![("text", text(MIB))]), 31),

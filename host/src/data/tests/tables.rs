@@ -145,7 +145,7 @@ async fn peers_make_all_of_several_tables_or_none() {
         (vec![new("b", "cat", &[]), new("c", "cat", &[])], "at most 2 databases"),
         (vec![new("dev", "bird", &wide)], "at most 20 attributes in all"),
         (vec![other_key], "has the primary key 'id'"),
-        (vec![new("dev", "a\nb", &[])], "control characters"),
+        (vec![new("dev", "a\nb", &[])], "must not contain whitespace"),
     ] {
         let made = text(data.ensure_tables(of(more), "node2").await);
         assert!(made.contains(refused), "{made}");
