@@ -20,6 +20,24 @@ as_root() {
     fi
 }
 
+install_debian() {
+    say "installing Debian's packages $*"
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "$@"
+}
+
+# Homebrew's package, or Debian's after it, as far as the system has either.
+provide() {
+    local of_homebrew=$1
+    shift
+    if have apt-get; then install_debian "$@"
+    elif have brew; then
+        say "installing Homebrew's $of_homebrew"
+        brew install --quiet "$of_homebrew"
+    fi
+}
+
 has_target() {
     local libraries
     libraries=$(rustc --print target-libdir --target "$target" 2>/dev/null) && [ -d "$libraries" ]
@@ -40,10 +58,7 @@ elif have rustup && [ "${RUSTUP_AUTO_INSTALL:-1}" != 0 ]; then
 elif has_debian_toolchain; then
     say "Debian's rustc-web compiles to $target: nothing to do"
 elif have apt-get; then
-    say "installing Debian's packages ${debian_packages[*]}"
-    as_root apt-get update -qq
-    as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends "${debian_packages[@]}"
+    install_debian "${debian_packages[@]}"
 else
     say "nothing here compiles to $target: run 'rustup target add $target', or install it with" >&2
     say "your system's packages, and try again" >&2
@@ -60,14 +75,8 @@ has_nats_server() {
 
 if has_nats_server; then
     say "$(nats-server --version | tr -d :): nothing to do"
-elif have apt-get; then
-    say "installing Debian's package nats-server"
-    as_root apt-get update -qq
-    as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends nats-server
-elif have brew; then
-    say "installing nats-server by Homebrew"
-    brew install nats-server
+else
+    provide nats-server nats-server
 fi
 has_nats_server || {
     say "nats-server 2.9 or later is needed on PATH: install it from https://nats.io/download" >&2
@@ -85,15 +94,7 @@ has_node() {
 if has_node; then
     say "Node.js $(node --version) and npm are there: nothing to do"
 else
-    if have apt-get; then
-        say "installing Debian's packages nodejs npm"
-        as_root apt-get update -qq
-        as_root env DEBIAN_FRONTEND=noninteractive \
-            apt-get install -y -qq --no-install-recommends nodejs npm
-    elif have brew; then
-        say "installing Homebrew's node"
-        brew install --quiet node
-    fi
+    provide node nodejs npm
     has_node || {
         say "the tests need Node.js $oldest_node or later, with npm: install it from" >&2
         say "https://nodejs.org and try again" >&2
@@ -101,8 +102,15 @@ else
     }
 fi
 
-# Installed aside and moved into place whole, so that it does no harm when two do it at once. The
-# copy of the lock file says what is installed; the tests look at it too.
+# Moves what was installed aside, in folder $1, to folder $2 as a whole: $3 is its name. So it does no
+# harm when two do it at once.
+put_in_place() {
+    if [ -e "$2/$3" ]; then mv "$2/$3" "$1/old"; fi
+    # Somebody else's may be there by now, and is as good.
+    mv "$1/$3" "$2" 2>/dev/null || [ -e "$2/$3" ]
+}
+
+# The copy of the lock file says what is installed; the tests look at it too.
 peers=tests/peers
 if cmp -s "$peers/package-lock.json" "$peers/node_modules/installed-lock.json"; then
     say "the npm packages of $peers are there: nothing to do"
@@ -113,11 +121,7 @@ else
     cp "$peers/package.json" "$peers/package-lock.json" "$peers/.npmrc" "$aside"
     (cd "$aside" && npm ci --silent)
     cp "$aside/package-lock.json" "$aside/node_modules/installed-lock.json"
-    if [ -e "$peers/node_modules" ]; then
-        mv "$peers/node_modules" "$aside/old"
-    fi
-    # Somebody else's may be there by now, and is as good.
-    mv "$aside/node_modules" "$peers" 2>/dev/null || [ -e "$peers/node_modules" ]
+    put_in_place "$aside" "$peers" node_modules
 fi
 
 # Python 3.10 or later, with pip: the plugin in Python is built by componentize-py.
@@ -129,15 +133,7 @@ has_python() {
 if has_python; then
     say "$(python3 --version) and pip are there: nothing to do"
 else
-    if have apt-get; then
-        say "installing Debian's packages python3 python3-pip"
-        as_root apt-get update -qq
-        as_root env DEBIAN_FRONTEND=noninteractive \
-            apt-get install -y -qq --no-install-recommends python3 python3-pip
-    elif have brew; then
-        say "installing Homebrew's python"
-        brew install --quiet python
-    fi
+    provide python python3 python3-pip
     has_python || {
         say "the tests need Python 3.10 or later, with pip: install it from" >&2
         say "https://python.org and try again" >&2
@@ -145,7 +141,6 @@ else
     }
 fi
 
-# As above: aside, then into place.
 plugins=tests/plugins
 if cmp -s "$plugins/requirements.txt" "$plugins/python/installed.txt"; then
     say "the Python packages of $plugins are there: nothing to do"
@@ -154,11 +149,7 @@ else
     python_aside=$(mktemp -d "$plugins/.install.XXXXXX")
     trap 'rm -rf "${aside:-}" "$python_aside"' EXIT
     python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps \
-        --target "$python_aside/new" --requirement "$plugins/requirements.txt"
-    cp "$plugins/requirements.txt" "$python_aside/new/installed.txt"
-    if [ -e "$plugins/python" ]; then
-        mv "$plugins/python" "$python_aside/old"
-    fi
-    # Somebody else's may be there by now, and is as good.
-    [ -e "$plugins/python" ] || mv "$python_aside/new" "$plugins/python"
+        --target "$python_aside/python" --requirement "$plugins/requirements.txt"
+    cp "$plugins/requirements.txt" "$python_aside/python/installed.txt"
+    put_in_place "$python_aside" "$plugins" python
 fi

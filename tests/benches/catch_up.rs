@@ -1,16 +1,14 @@
 //! The memory of a node, in a process of its own, that has a million rows to catch up with: at its
 //! largest, code and the database's cache included.
 
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use harper_tests::nats::eventually;
-use harper_tests::nodes::{ClusterNode, Nodes};
+use harper_tests::nodes::Nodes;
+use harper_tests::whole_node::{Process, WholeNode};
 use harper_wire::names;
-use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use serde_json::json;
 
 use crate::node::folder;
 use crate::replication::{fill, flowing, now, table};
@@ -20,34 +18,6 @@ use crate::table::{Floor, Row, Unit};
 const MESSAGES: u64 = 1_000_000;
 /// For all of them to be applied.
 const PATIENCE: Duration = Duration::from_secs(600);
-
-/// A node that is told what to do; it is killed when this is dropped.
-struct Process {
-    child: Child,
-    input: ChildStdin,
-    output: Lines<BufReader<ChildStdout>>,
-}
-
-impl Process {
-    async fn send(&mut self, request: &Value) -> Result<Value> {
-        self.input.write_all(format!("{request}\n").as_bytes()).await?;
-        let answer = self.output.next_line().await?.context("it has ended")?;
-        let mut answer: Value = serde_json::from_str(&answer)?;
-        match answer["error"].as_str() {
-            Some(error) => bail!("{error}"),
-            None => Ok(answer["reply"].take()),
-        }
-    }
-
-    /// Bytes of memory that it has had in use at most, as the kernel counts them.
-    fn most_memory(&self) -> Result<f64> {
-        let id = self.child.id().context("it runs")?;
-        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
-        let kilobytes: f64 = line.trim().trim_end_matches(" kB").parse()?;
-        Ok(kilobytes * 1024.0)
-    }
-}
 
 pub(crate) fn measure(rows: &mut Vec<Row>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -69,8 +39,8 @@ async fn catch_up(rows: &mut Vec<Row>) -> Result<()> {
     .await?;
     fill(first, std::slice::from_ref(&dog), MESSAGES, &mut now()).await?;
 
-    let root = folder()?;
-    let mut second = start(&cluster, first, root.path()).await?;
+    let node = WholeNode::in_folder(folder()?, &cluster, env!("CARGO_BIN_EXE_whole-node"))?;
+    let second = start(&node).await?;
     let subscription = json!({
         "schema": "dev", "table": "dog", "publish": false, "subscribe": true,
         "start_time": "2020-01-01T00:00:00.000Z",
@@ -79,12 +49,13 @@ async fn catch_up(rows: &mut Vec<Row>) -> Result<()> {
         "operation": "set_node_replication", "node_name": first.name(),
         "subscriptions": [subscription],
     });
-    let before = second.most_memory()?;
+    let before = most_memory(&second)?;
     let began = Instant::now();
-    second.send(&begin).await?;
+    second.send(begin).await?;
     let describe = json!({ "operation": "describe_table", "database": "dev", "table": "dog" });
     loop {
-        let found = second.send(&describe).await?["record_count"].as_u64().unwrap_or_default();
+        let found =
+            second.send(describe.clone()).await?["record_count"].as_u64().unwrap_or_default();
         if found >= MESSAGES {
             break;
         }
@@ -94,39 +65,35 @@ async fn catch_up(rows: &mut Vec<Row>) -> Result<()> {
     let (mut rate, mut memory, mut ready) =
         (Samples::default(), Samples::default(), Samples::default());
     rate.push(MESSAGES as f64 / began.elapsed().as_secs_f64());
-    memory.push(second.most_memory()?);
+    memory.push(most_memory(&second)?);
     ready.push(before);
     rows.push(Row::of("rows applied of 1,000,000", &rate, Unit::PerSecond, None));
     rows.push(Row::of("memory before", &ready, Unit::Megabytes, None));
     let floor = Some(Floor::AtMost(256.0));
     rows.push(Row::of("memory at most, 1,000,000 rows", &memory, Unit::Megabytes, floor));
-    drop(second);
+    second.kill().await?;
     cluster.stop().await;
     Ok(())
 }
 
-async fn start(cluster: &Nodes, other: &ClusterNode, folder: &std::path::Path) -> Result<Process> {
-    let tls = cluster.authority.issue("node-2", &["127.0.0.1"])?;
-    let mut child = Command::new(env!("CARGO_BIN_EXE_whole-node"))
-        .arg(folder)
-        .args(["node-2", &other.servers.route().port.to_string()])
-        .args([&tls.certificate, &tls.private_key, &tls.certificate_authority])
-        .arg("flow")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?;
-    let input = child.stdin.take().context("its input")?;
-    let mut output = BufReader::new(child.stdout.take().context("its output")?).lines();
-    ensure!(output.next_line().await?.as_deref() == Some("\"begun\""), "it does not begin");
-    let mut second = Process { child, input, output };
+/// The node, once it has found the others.
+async fn start(node: &WholeNode) -> Result<Process> {
+    let process = node.start(&["flow"]).await?;
     let began = Instant::now();
     loop {
-        let reached = second.send(&json!({ "operation": "cluster_network" })).await?;
+        let reached = process.send(json!({ "operation": "cluster_network" })).await?;
         if reached["nodes"].as_array().is_some_and(|nodes| nodes.len() == 2) {
-            break;
+            return Ok(process);
         }
         ensure!(began.elapsed() < PATIENCE, "the nodes do not find each other");
     }
-    Ok(second)
+}
+
+/// Bytes of memory that it has had in use at most, as the kernel counts them.
+fn most_memory(process: &Process) -> Result<f64> {
+    let id = process.id().context("it runs")?;
+    let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
+    let kilobytes: f64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kilobytes * 1024.0)
 }

@@ -30,11 +30,22 @@ pub struct Process {
 
 impl WholeNode {
     /// Node `node-2`, which joins the first of the cluster. `program` is where cargo has built it.
+    ///
+    /// # Errors
+    /// The cluster has no node, or files cannot be made.
     pub fn beside(cluster: &Nodes, program: &'static str) -> Result<Self> {
+        Self::in_folder(tempfile::tempdir()?, cluster, program)
+    }
+
+    /// The same in a folder of the caller's.
+    ///
+    /// # Errors
+    /// The cluster has no node, or files cannot be made.
+    pub fn in_folder(folder: TempDir, cluster: &Nodes, program: &'static str) -> Result<Self> {
         let first = cluster.nodes.first().context("there is no node")?;
         Ok(Self {
             program,
-            folder: tempfile::tempdir()?,
+            folder,
             tls: cluster.authority.issue("node-2", &["127.0.0.1"])?,
             port: first.servers.route().port,
         })

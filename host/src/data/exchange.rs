@@ -103,7 +103,8 @@ impl Data {
 
     /// What was changed here after the sequence `after`, with the rows as they are now; without
     /// `after`, what [`trim`](Self::trim) has left. At most so many changes, and not many more bytes
-    /// of rows than so many, but one change in any case.
+    /// of rows than so many, but one change in any case; those of tables that are not wanted are
+    /// passed over.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -112,13 +113,15 @@ impl Data {
         after: Option<u64>,
         changes: usize,
         bytes: usize,
+        is_wanted: impl Fn(&TableName) -> bool + Send + 'static,
     ) -> Result<Outgoing, Error> {
         let inner = self.0.clone();
         // In this order: the catalog has the tables of all changes up to there.
         let through = *self.0.shared.sequence.borrow();
         let catalog = self.0.shared.catalog();
         let most = outgoing::Most { through, changes, bytes };
-        self.0.store.read(move |t| outgoing::read(t, &catalog, &inner.node, after, most)).await
+        let read = move |t: &_| outgoing::read(t, &catalog, &inner.node, after, most, &is_wanted);
+        self.0.store.read(read).await
     }
 
     /// The last sequence of the change log, each time it grows.

@@ -1,6 +1,8 @@
 //! The change log with the rows that it is about, for whoever tells other nodes.
 
-use redb::{ReadTransaction, TableError};
+use std::collections::HashMap;
+
+use redb::{ReadOnlyTable, ReadTransaction, TableError};
 
 use super::Row;
 use super::catalog::Catalog;
@@ -11,15 +13,18 @@ use super::layout::{self, LOG, STATE};
 use super::row;
 use super::transaction::{PUBLISHED, by_key};
 use super::version::Version;
+use crate::capabilities::TableName;
 
 /// A piece of the change log.
 #[derive(Debug, Clone, Default)]
 pub struct Outgoing {
     /// Changes that were dropped from the log before they could be read: it is bounded.
     pub lost: u64,
-    /// In the order of their sequences.
+    /// Those of wanted tables, in the order of their sequences.
     pub changes: Vec<Going>,
-    /// Changes of the log that come after these.
+    /// Up to this sequence the log was read; none when it held nothing more.
+    pub through: Option<u64>,
+    /// Changes of the log that come after that.
     pub left: u64,
 }
 
@@ -55,13 +60,15 @@ pub(super) struct Most {
     pub bytes: usize,
 }
 
-/// What comes after the sequence `after`; without, after what was published.
+/// What comes after the sequence `after`, of tables that are wanted; without, after what was
+/// published.
 pub(super) fn read(
     t: &ReadTransaction,
     catalog: &Catalog,
     node: &str,
     after: Option<u64>,
     most: Most,
+    is_wanted: &dyn Fn(&TableName) -> bool,
 ) -> Result<Outgoing, Error> {
     let published = t.open_table(STATE)?.get(PUBLISHED)?.map_or(0, |found| found.value());
     let after = after.unwrap_or(published);
@@ -77,12 +84,15 @@ pub(super) fn read(
         outgoing.lost = first.value().saturating_sub(after + 1);
     }
     let mut bytes = 0;
+    let mut tables = Tables { t, open: HashMap::new() };
     for entry in range()?.take(most.changes) {
         let (sequence, value) = entry?;
         let change = Change::decode(sequence.value(), value.value())?;
-        outgoing.left = most.through - sequence.value();
-        let going = going(t, catalog, node, change, &mut bytes)?;
-        outgoing.changes.push(going);
+        outgoing.through = Some(change.sequence);
+        outgoing.left = most.through - change.sequence;
+        if is_wanted(&change.table) {
+            outgoing.changes.push(going(&mut tables, catalog, node, change, &mut bytes)?);
+        }
         if bytes > most.bytes {
             break;
         }
@@ -90,8 +100,37 @@ pub(super) fn read(
     Ok(outgoing)
 }
 
+/// Tables of the file that are open: to find one takes longer than to find a row in it.
+struct Tables<'t> {
+    t: &'t ReadTransaction,
+    /// By the table's id.
+    open: HashMap<u64, Option<RowsAndTombstones>>,
+}
+
+type ByKey = ReadOnlyTable<&'static [u8], &'static [u8]>;
+type RowsAndTombstones = (ByKey, ByKey);
+
+impl Tables<'_> {
+    /// The rows and the tombstones of a table; none of one that was dropped.
+    fn of(&mut self, id: u64) -> Result<Option<&RowsAndTombstones>, Error> {
+        use std::collections::hash_map::Entry;
+        let open = |name: String| match self.t.open_table(by_key(&name)) {
+            Ok(table) => Ok(Some(table)),
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(Error::from(error)),
+        };
+        let opened = match self.open.entry(id) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                entry.insert(open(layout::rows(id))?.zip(open(layout::tombstones(id))?))
+            }
+        };
+        Ok(opened.as_ref())
+    }
+}
+
 fn going(
-    t: &ReadTransaction,
+    tables: &mut Tables<'_>,
     catalog: &Catalog,
     node: &str,
     change: Change,
@@ -105,13 +144,7 @@ fn going(
         going.schema = Some((table.primary_key.clone(), attributes));
         return Ok(going);
     }
-    let open = |name: String| match t.open_table(by_key(&name)) {
-        Ok(table) => Ok(Some(table)),
-        Err(TableError::TableDoesNotExist(_)) => Ok(None),
-        Err(error) => Err(Error::from(error)),
-    };
-    let (rows, tombstones) = (open(layout::rows(table.id))?, open(layout::tombstones(table.id))?);
-    let (Some(rows), Some(tombstones)) = (rows, tombstones) else { return Ok(going) };
+    let Some((rows, tombstones)) = tables.of(table.id)? else { return Ok(going) };
     for key in &going.change.keys {
         let key_bytes = key.to_bytes();
         let (version, row) = match rows.get(key_bytes.as_slice())? {

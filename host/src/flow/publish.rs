@@ -82,7 +82,10 @@ impl<B: Bus> Publisher<B> {
 
     /// Publishes the next changes, and returns once they are acknowledged.
     pub(crate) async fn step(&mut self) -> Result<Published, PublishError> {
-        let outgoing = self.data.outgoing(self.published, CHANGES, BYTES).await?;
+        let bus = self.bus.clone();
+        // What is decided here holds for this step: what was passed over was not read.
+        let is_wanted = move |table: &TableName| bus.is_shared(table) != Some(false);
+        let outgoing = self.data.outgoing(self.published, CHANGES, BYTES, is_wanted).await?;
         let waiting = outgoing.left + outgoing.changes.len() as u64;
         let oldest = outgoing.changes.first().map(|going| going.change.version.milliseconds());
         self.figures.outbox().set_waiting(waiting, oldest);
@@ -94,17 +97,10 @@ impl<B: Bus> Publisher<B> {
                  published, and other nodes do not get them"
             );
         }
-        let Some(last) = outgoing.changes.last().map(|going| going.change.sequence) else {
-            return Ok(Published::Nothing);
-        };
-        let first = outgoing.changes[0].change.sequence - 1;
-        let mut changes = Vec::with_capacity(outgoing.changes.len());
-        for going in outgoing.changes {
-            match self.bus.is_shared(&going.change.table) {
-                Some(true) => changes.push(going),
-                Some(false) => {}
-                None => return Err(PublishError::TooEarly),
-            }
+        let Some(last) = outgoing.through else { return Ok(Published::Nothing) };
+        let changes = outgoing.changes;
+        if changes.iter().any(|going| self.bus.is_shared(&going.change.table).is_none()) {
+            return Err(PublishError::TooEarly);
         }
         let (node, largest) = (self.node.clone(), self.largest);
         let messages = move || {
@@ -151,7 +147,8 @@ impl<B: Bus> Publisher<B> {
             self.figures.outbox().set_waiting(outgoing.left, None);
             return Ok(Published::Some);
         };
-        self.published = Some(self.published.unwrap_or(first).max(sequence - 1));
+        // Of those before it all are published, or not for others.
+        self.published = self.published.max(Some(sequence - 1));
         if error == BusError::NoStream {
             if self.bus.is_shared(&table) == Some(false) {
                 return Ok(Published::Some);

@@ -227,7 +227,7 @@ async fn a_change_goes_out_with_its_rows_as_they_are_now() {
     let future = now() + 3_600_000_000;
     let theirs = vec![arrival(1, future, written(json!([{ "id": 3, "name": "theirs" }]), false))];
     node.data.apply(arrivals(None, 1, theirs)).await.unwrap();
-    let outgoing = node.data.outgoing(None, 100, usize::MAX).await.unwrap();
+    let outgoing = node.data.outgoing(None, 100, usize::MAX, |_| true).await.unwrap();
     let shown: Vec<Vec<_>> = outgoing
         .changes
         .iter()
@@ -250,18 +250,21 @@ async fn a_change_goes_out_with_its_rows_as_they_are_now() {
         ]
     );
     assert_eq!(outgoing.changes[0].schema.as_ref().unwrap().0, "id");
-    assert_eq!((outgoing.lost, outgoing.left), (0, 0));
-    let some = node.data.outgoing(Some(1), 1, usize::MAX).await.unwrap();
+    assert_eq!((outgoing.lost, outgoing.through, outgoing.left), (0, Some(4), 0));
+    let none = node.data.outgoing(None, 3, usize::MAX, |table| *table != dog()).await.unwrap();
+    assert!(none.changes.is_empty(), "of no other table");
+    assert_eq!((none.through, none.left), (Some(3), 1));
+    let some = node.data.outgoing(Some(1), 1, usize::MAX, |_| true).await.unwrap();
     assert_eq!((some.changes[0].change.sequence, some.left), (2, 2));
-    let few = node.data.outgoing(Some(1), 100, 1).await.unwrap();
+    let few = node.data.outgoing(Some(1), 100, 1, |_| true).await.unwrap();
     assert_eq!(few.changes.len(), 1, "one in any case");
     node.data.trim(2).await.unwrap();
     let node = node.again().await;
-    let rest = node.data.outgoing(None, 100, usize::MAX).await.unwrap();
+    let rest = node.data.outgoing(None, 100, usize::MAX, |_| true).await.unwrap();
     assert_eq!((rest.changes.len(), rest.changes[0].change.sequence, rest.lost), (2, 3, 0));
     // Dropped, and with it all that there was to tell.
     node.data.drop_table(&dog()).await.unwrap();
-    let rest = node.data.outgoing(None, 100, usize::MAX).await.unwrap();
+    let rest = node.data.outgoing(None, 100, usize::MAX, |_| true).await.unwrap();
     assert!(rest.changes.iter().all(|going| going.rows.is_empty()));
 }
 
@@ -274,7 +277,7 @@ async fn changes_that_the_log_could_not_keep_are_counted() {
     for id in 0..12 {
         node.write(Write::Insert, json!([{ "id": id }])).await.unwrap();
     }
-    let outgoing = node.data.outgoing(None, 100, usize::MAX).await.unwrap();
+    let outgoing = node.data.outgoing(None, 100, usize::MAX, |_| true).await.unwrap();
     assert_eq!((outgoing.lost, outgoing.changes.len()), (7, 5));
-    assert_eq!(node.data.outgoing(Some(8), 100, usize::MAX).await.unwrap().lost, 0);
+    assert_eq!(node.data.outgoing(Some(8), 100, usize::MAX, |_| true).await.unwrap().lost, 0);
 }
