@@ -23,6 +23,8 @@ pub(super) struct State {
     pub(super) fault: Fault,
     /// Bytes of the largest message that streams take; none is without end.
     pub(super) largest: Option<usize>,
+    /// Tables whose streams take nothing at the moment.
+    pub(super) full: BTreeSet<TableName>,
     /// Questions how a stream is, but for those with which reading begins.
     pub(super) asked: u64,
 }
@@ -162,6 +164,9 @@ impl Bus for SimulatedBus {
             Fault::ReceiptsLost(0) => is_heard = false,
             Fault::ReceiptsLost(left) => *left -= 1,
             _ => {}
+        }
+        if state.full.contains(table) {
+            return Ok(std::future::ready(Err(BusError::Refused("it is full".into()))));
         }
         if state.largest.is_some_and(|largest| message.payload.len() > largest) {
             return Ok(std::future::ready(Err(BusError::TooLarge)));

@@ -502,6 +502,55 @@ async fn what_no_stream_takes_is_passed_over_once_it_is_known_what_came_before()
     assert_eq!(pair.count().await, 6);
 }
 
+// covers: flow.refused.moment
+#[tokio::test]
+async fn a_stream_that_is_full_holds_no_other_table_up() {
+    let mut pair = Pair::new(100).await;
+    let cat = TableName { database: "dev".into(), table: "cat".into() };
+    pair.network.state().make("a", &cat);
+    pair.a.create_table(&cat, "id", &[], "admin").await.unwrap();
+    pair.publish().await;
+    pair.network.state().full.insert(cat.clone());
+    let cats = async |a: &Data, ids: std::ops::Range<u64>| {
+        for id in ids {
+            let row = Row::from_iter([("id".into(), id.into())]);
+            a.write(&cat, Write::Upsert, vec![row], "admin").await.unwrap();
+        }
+    };
+    for round in 0..5 {
+        cats(&pair.a, 10 * round..10 * round + 5).await;
+        pair.write(10 * round..10 * round + 5).await;
+        pair.publish().await;
+    }
+    while pair.ingest.step().await.unwrap() == Step::Some {}
+    assert_eq!(pair.count().await, 25, "the other table goes on");
+    // What waits stays in the log, also for a publisher that knows nothing.
+    pair.publisher.trim().await.unwrap();
+    let outbox = pair.figures.snapshot().outbox;
+    assert!(outbox.waiting >= 25 && outbox.unpublished == 0, "{outbox:?}");
+    let last = |pair: &Pair| pair.network.state().place("a", &cat).unwrap().1;
+    assert_eq!(last(&pair), 1, "it tells of the table");
+    pair.network.state().full.clear();
+    for is_new in [false, true] {
+        if is_new {
+            pair.network.state().make("a", &cat);
+            let (a, bus) = (pair.a.clone(), pair.network.bus("a"));
+            pair.publisher = Publisher::new(a, bus, "a".into(), pair.figures.clone());
+        }
+        let end = std::time::Instant::now() + Duration::from_secs(20);
+        while last(&pair) < 25 {
+            assert!(std::time::Instant::now() < end, "{}", last(&pair));
+            pair.publisher.step().await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(last(&pair), if is_new { 25 } else { 26 }, "each once");
+    }
+    pair.publish().await;
+    pair.publisher.trim().await.unwrap();
+    assert_eq!(pair.figures.snapshot().outbox.waiting, 0);
+    assert_eq!(pair.a.changes(1, 100).await.unwrap().changes, []);
+}
+
 // covers: flow.large
 #[tokio::test]
 async fn what_takes_much_memory_goes_out_in_several() {
