@@ -4,6 +4,10 @@
 //! rows and versions never part. What this node has changed again meanwhile is left to the later
 //! change. The log keeps what is not acknowledged; a piece of it that may have gone out goes out
 //! again, with the same ids where it is the same.
+//!
+//! A stream that takes nothing for the moment holds its own table up, and no other: up to where each
+//! such table is published is known until the node stops, and the log keeps what comes after the
+//! first of them. What no stream will ever take, as a message that is too large, is passed over.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -117,9 +121,8 @@ impl<B: Bus> Publisher<B> {
         let bus = self.bus.clone();
         let behind: BTreeSet<_> = self.behind.keys().cloned().collect();
         // What is decided here holds for this step: what was passed over was not read.
-        let is_wanted = move |table: &TableName| {
-            bus.is_shared(table) != Some(false) && !behind.contains(table)
-        };
+        let is_wanted =
+            move |table: &TableName| bus.is_shared(table) != Some(false) && !behind.contains(table);
         let outgoing = self.data.outgoing(self.published, CHANGES, BYTES, is_wanted).await?;
         let waiting = outgoing.left + outgoing.changes.len() as u64;
         let oldest = outgoing.changes.first().map(|going| going.change.version.milliseconds());
