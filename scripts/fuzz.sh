@@ -31,8 +31,11 @@ for folder in plugin/wire/fuzz host/fuzz; do
                 printf '%b' "$(sed 's/../\\x&/g' <<<"$hex")" >"$corpus/vector-$(cksum <<<"$hex" | cut -d ' ' -f 1)"
             done
         fi
+        # And what is made for this target.
+        seeds=()
+        if [ -d "$folder/seeds/$target" ]; then seeds=("$folder/seeds/$target"); fi
         say "$folder: $target, $seconds s"
-        cargo "+$nightly" fuzz run --fuzz-dir "$folder" "$target" "$corpus" -- \
+        cargo "+$nightly" fuzz run --fuzz-dir "$folder" "$target" "$corpus" ${seeds[@]+"${seeds[@]}"} -- \
             -max_total_time="$seconds" -max_len=65536 -rss_limit_mb=1024 -malloc_limit_mb=64 \
             -timeout=10 -print_final_stats=1
     done
