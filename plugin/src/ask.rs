@@ -121,6 +121,7 @@ fn answer_in(reply: &[u8], largest: u32) -> Result<Answer, NoAnswer> {
         items: largest as usize / 4,
         slots: 64,
         memory: (largest as usize).saturating_mul(16).min(MOST_MEMORY),
+        ..Limits::default()
     };
     let unusable = |why: &str| NoAnswer::Unusable(why.into());
     let reply = harper_wire::decode(reply, &limits)

@@ -251,6 +251,9 @@ pub trait Tables {
     /// it lacks.
     async fn create(&self, table: &TableInfo) -> Result<(), TablesError>;
 
+    /// The same of several, all or none.
+    async fn create_all(&self, tables: &[TableInfo]) -> Result<(), TablesError>;
+
     /// All tables.
     async fn describe(&self) -> Result<Vec<TableInfo>, TablesError>;
 }

@@ -303,13 +303,12 @@ impl needs::Tables for Imports {
     }
 
     async fn create(&self, table: &TableInfo) -> Result<(), TablesError> {
-        let table = tables::Table {
-            database: table.database.clone(),
-            name: table.name.clone(),
-            hash_attribute: table.hash_attribute.clone(),
-            attributes: table.attributes.clone(),
-        };
-        tables::create(table).await.map_err(tables_error)
+        tables::create(write_table(table)).await.map_err(tables_error)
+    }
+
+    async fn create_all(&self, tables: &[TableInfo]) -> Result<(), TablesError> {
+        let tables = tables.iter().map(write_table).collect();
+        tables::create_all(tables).await.map_err(tables_error)
     }
 
     async fn describe(&self) -> Result<Vec<TableInfo>, TablesError> {
@@ -321,6 +320,15 @@ impl needs::Tables for Imports {
             attributes: table.attributes,
         };
         Ok(described.into_iter().map(table).collect())
+    }
+}
+
+fn write_table(table: &TableInfo) -> tables::Table {
+    tables::Table {
+        database: table.database.clone(),
+        name: table.name.clone(),
+        hash_attribute: table.hash_attribute.clone(),
+        attributes: table.attributes.clone(),
     }
 }
 

@@ -106,6 +106,10 @@ impl needs::Tables for Native {
         Err(TablesError::Conflict)
     }
 
+    async fn create_all(&self, _: &[needs::TableInfo]) -> Result<(), TablesError> {
+        Err(TablesError::Conflict)
+    }
+
     async fn describe(&self) -> Result<Vec<needs::TableInfo>, TablesError> {
         Ok(Vec::new())
     }

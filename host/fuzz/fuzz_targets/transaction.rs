@@ -37,8 +37,7 @@ use libfuzzer_sys::fuzz_target;
 use transaction::{Limits, Transaction};
 
 fuzz_target!(|bytes: &[u8]| {
-    let wire = harper_wire::Limits { memory: 24 << 20, ..harper_wire::Limits::transaction() };
-    let limits = Limits { wire, ..Limits::default() };
+    let limits = Limits::default().with_memory(24 << 20);
     let Ok(transaction) = Transaction::decode(bytes, &limits) else { return };
     let written = transaction.encode();
     match Transaction::decode(&written, &limits) {

@@ -48,6 +48,17 @@ pub trait Tables: Send + Sync + 'static {
     /// attribute gets the attributes that it lacks. That is durable when it returns.
     fn create(&self, table: TableInfo) -> Reply<'_, ()>;
 
+    /// The same of several. All or none are made, where the implementation can; this one makes one
+    /// after another, and stops where one may not be made.
+    fn create_all(&self, tables: Vec<TableInfo>) -> Reply<'_, ()> {
+        Box::pin(async move {
+            for table in tables {
+                self.create(table).await?;
+            }
+            Ok(())
+        })
+    }
+
     /// All tables. Those of the database `system` are left out for plugins, whether this has them
     /// or not.
     fn describe(&self) -> Reply<'_, Vec<TableInfo>>;
@@ -159,6 +170,19 @@ impl Tables for NoTables {
     fn describe(&self) -> Reply<'_, Vec<TableInfo>> {
         Self::answer()
     }
+}
+
+impl From<wit::Table> for TableInfo {
+    fn from(table: wit::Table) -> Self {
+        let wit::Table { database, name, hash_attribute, attributes } = table;
+        let name = TableName { database, table: name };
+        Self { name, hash_attribute, attributes }
+    }
+}
+
+/// What a table that is to be made counts, beside its name.
+fn bytes(table: &TableInfo) -> usize {
+    table.hash_attribute.len() + table.attributes.iter().map(String::len).sum::<usize>()
 }
 
 impl From<TablesError> for wit::Error {
@@ -313,20 +337,37 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
     }
 
     async fn create(accessor: &Accessor<T, Self>, table: wit::Table) -> Answer<()> {
-        let wit::Table { database, name, hash_attribute, attributes } = table;
-        let name = TableName { database, table: name };
+        let table = TableInfo::from(table);
         let (tables, granted) = accessor.with(|mut access| {
             let call = access.get();
+            let name = &table.name;
             let may = |grants: &TableGrants| grants.may_create(&name.database, &name.table);
-            let bytes = hash_attribute.len() + attributes.iter().map(String::len).sum::<usize>();
-            let granted = begin(call, &name, bytes, "create", may)?;
+            let granted = begin(call, name, bytes(&table), "create", may)?;
             wasmtime::error::Ok((call.capabilities.tables.clone(), granted))
         })?;
         if let Err(refused) = granted {
             return Ok(Err(refused));
         }
-        let created = tables.create(TableInfo { name, hash_attribute, attributes }).await;
-        Ok(created.map_err(wit::Error::from))
+        Ok(tables.create(table).await.map_err(wit::Error::from))
+    }
+
+    async fn create_all(accessor: &Accessor<T, Self>, all: Vec<wit::Table>) -> Answer<()> {
+        let all: Vec<_> = all.into_iter().map(TableInfo::from).collect();
+        let (tables, refused) = accessor.with(|mut access| {
+            let call = access.get();
+            let mut refused = None;
+            for table in &all {
+                let (name, bytes) = (&table.name, bytes(table));
+                let may = |grants: &TableGrants| grants.may_create(&name.database, &name.table);
+                let granted = begin(call, name, bytes, "create", may)?;
+                refused = refused.or(granted.err());
+            }
+            wasmtime::error::Ok((call.capabilities.tables.clone(), refused))
+        })?;
+        if let Some(refused) = refused {
+            return Ok(Err(refused));
+        }
+        Ok(tables.create_all(all).await.map_err(wit::Error::from))
     }
 
     async fn describe(accessor: &Accessor<T, Self>) -> Answer<Vec<wit::Table>> {

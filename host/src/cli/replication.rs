@@ -78,12 +78,13 @@ fn table(status: &Value) -> String {
     }
     let _ = writeln!(
         text,
-        "\nOwn changes: {} published, {} waiting for {} s, {} failures, {} lost to the log",
+        "\nOwn changes: {} published, {} waiting for {} s, {} failures, {} lost to the log, {} refused",
         outbox("published"),
         outbox("waiting"),
         outbox("waiting_seconds"),
         outbox("failures"),
         outbox("gap"),
+        outbox("unpublished"),
     );
     text
 }

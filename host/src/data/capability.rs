@@ -9,7 +9,7 @@ use super::error::Error;
 use super::key::Key;
 use super::row::{self, Checked};
 use super::version::Version;
-use super::{Data, Expected, Row as DataRow, Write, open_rows, write};
+use super::{Data, Expected, NewTable, Row as DataRow, Write, open_rows, write};
 use crate::capabilities::{
     BoxFuture, Page, ROWS_OF_A_PAGE, Row, SYSTEM_DATABASE, TableInfo, TableName, Tables,
     TablesError,
@@ -125,6 +125,16 @@ impl Tables for Data {
             let TableInfo { name, hash_attribute, attributes } = table;
             Ok(self.ensure_table(&name, &hash_attribute, &attributes, WHO).await?)
         })
+    }
+
+    fn create_all(&self, tables: Vec<TableInfo>) -> Reply<'_, ()> {
+        let one = |table: TableInfo| NewTable {
+            name: table.name,
+            primary_key: table.hash_attribute,
+            attributes: table.attributes,
+        };
+        let tables = tables.into_iter().map(one).collect();
+        Box::pin(async move { Ok(self.ensure_tables(tables, WHO).await?) })
     }
 
     fn describe(&self) -> Reply<'_, Vec<TableInfo>> {

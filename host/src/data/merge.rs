@@ -95,6 +95,11 @@ pub(super) fn merge(
             None => None,
             Some(mut row) => {
                 row.insert(table.primary_key.clone(), key.clone().into());
+                for time in [CREATED, UPDATED] {
+                    if row.get(time).is_some_and(|value| !is_time(value)) {
+                        row.shift_remove(time);
+                    }
+                }
                 row::check_row(&row, &format!("records[{index}]"), t.limits)?;
                 if let (true, Some((_, mut before))) = (is_partial, before) {
                     before.insert(UPDATED.into(), version.milliseconds().into());
@@ -154,4 +159,10 @@ pub(super) fn merge(
         t.replace_table(table)?;
     }
     Ok(applied)
+}
+
+/// Whether a value may be when a row was made, or changed: milliseconds since 1970 that a
+/// JavaScript date can have. What another node gives there is shown to clients as it is.
+fn is_time(value: &serde_json::Value) -> bool {
+    value.as_f64().is_some_and(|milliseconds| (0.0..=8.64e15).contains(&milliseconds))
 }

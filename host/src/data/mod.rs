@@ -96,7 +96,7 @@ pub use names::{NameError, check_attribute, check_database, check_table};
 pub use outgoing::{Going, Outgoing, RowNow};
 pub use row::{CREATED as CREATED_TIME, UPDATED as UPDATED_TIME};
 pub use search::{Rows, Search};
-pub use types::{Attribute, DataConfig, Deleted, TableDescription, Write, Written};
+pub use types::{Attribute, DataConfig, Deleted, NewTable, TableDescription, Write, Written};
 pub use version::{NoVersion, Version, WallClock};
 
 /// A row: attributes and their values, in the order in which they came.
@@ -200,6 +200,18 @@ impl Data {
         let (name, primary_key) = (name.clone(), primary_key.to_owned());
         let (attributes, who) = (attributes.to_vec(), who.to_owned());
         self.0.writer.ask(1, move |t| t.create_table(&name, &primary_key, &attributes, &who)).await
+    }
+
+    /// Makes what is missing of these tables, of all or of none.
+    ///
+    /// # Errors
+    /// As of [`ensure_table`](Self::ensure_table).
+    pub async fn ensure_tables(&self, tables: Vec<NewTable>, who: &str) -> Result<(), Error> {
+        for NewTable { name, primary_key, attributes } in &tables {
+            check_new(name, primary_key, attributes)?;
+        }
+        let who = who.to_owned();
+        self.0.writer.ask(tables.len(), move |t| t.ensure_tables(&tables, &who)).await
     }
 
     /// Makes what is missing of a table: its database, itself, attributes.

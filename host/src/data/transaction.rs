@@ -1,6 +1,6 @@
 //! One transaction of the file, in which the requests of a group are carried out one after another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
@@ -11,6 +11,7 @@ use super::error::Error;
 use super::key::Key;
 use super::layout::{self, DATABASES, LOG, STATE, TABLES, UPDATED};
 use super::limits::DataLimits;
+use super::types::NewTable;
 use super::version::{self, Version, WallClock};
 use crate::capabilities::TableName;
 use crate::store;
@@ -137,10 +138,7 @@ impl<'t> Transaction<'t> {
         if self.catalog.databases.contains_key(name) {
             return Err(Error::DatabaseExists(name.to_owned()));
         }
-        let most = self.limits.databases;
-        if self.catalog.databases.len() >= most {
-            return Err(Error::Limit(format!("A node may have at most {most} databases")));
-        }
+        self.check_databases(1)?;
         self.is_changed = true;
         let database = StoredDatabase { created: self.milliseconds() };
         write_database(self.redb, name, &database)?;
@@ -162,6 +160,32 @@ impl<'t> Transaction<'t> {
         Ok(())
     }
 
+    /// A table that is not made yet, with the attributes that each has.
+    fn unmade(&self, id: u64, name: &TableName, primary_key: &str) -> Table {
+        let mut table = Table::new(id, name.clone(), primary_key.to_owned(), self.milliseconds());
+        let own = [primary_key, super::row::CREATED, super::row::UPDATED];
+        for attribute in own {
+            table.learn(attribute);
+        }
+        table
+    }
+
+    fn check_databases(&self, new: usize) -> Result<(), Error> {
+        let most = self.limits.databases;
+        if self.catalog.databases.len() + new > most {
+            return Err(Error::Limit(format!("A node may have at most {most} databases")));
+        }
+        Ok(())
+    }
+
+    fn check_tables(&self, new: usize) -> Result<(), Error> {
+        let most = self.limits.tables;
+        if self.catalog.tables.len() + new > most {
+            return Err(Error::Limit(format!("A node may have at most {most} tables")));
+        }
+        Ok(())
+    }
+
     /// Makes a table, and its database when that is missing.
     pub fn create_table(
         &mut self,
@@ -173,14 +197,10 @@ impl<'t> Transaction<'t> {
         if self.catalog.tables.contains_key(name) {
             return Err(Error::TableExists(name.clone()));
         }
-        let most = self.limits.tables;
-        if self.catalog.tables.len() >= most {
-            return Err(Error::Limit(format!("A node may have at most {most} tables")));
-        }
+        self.check_tables(1)?;
         let id = self.state.last_id + 1;
-        let mut table = Table::new(id, name.clone(), primary_key.to_owned(), self.milliseconds());
-        let own = [primary_key, super::row::CREATED, super::row::UPDATED];
-        for attribute in own.into_iter().chain(attributes.iter().map(String::as_str)) {
+        let mut table = self.unmade(id, name, primary_key);
+        for attribute in attributes {
             table.learn(attribute);
         }
         self.check_attributes(&table)?;
@@ -225,6 +245,35 @@ impl<'t> Transaction<'t> {
         self.replace_table(Arc::new(table))
     }
 
+    /// The same of several, all or none: what one of them may not have is found before any is made.
+    pub fn ensure_tables(&mut self, tables: &[NewTable], who: &str) -> Result<(), Error> {
+        let mut planned: BTreeMap<&TableName, Table> = BTreeMap::new();
+        for NewTable { name, primary_key, attributes } in tables {
+            let known = || self.catalog.tables.get(name).map(|table| Table::clone(table));
+            let new = || self.unmade(0, name, primary_key);
+            let table = planned.remove(name).or_else(known);
+            let mut table = table.unwrap_or_else(new);
+            if table.primary_key != *primary_key {
+                let (has, wanted) = (table.primary_key, primary_key.clone());
+                return Err(Error::OtherKey { table: name.clone(), has, wanted });
+            }
+            for attribute in attributes {
+                table.learn(attribute);
+            }
+            planned.insert(name, table);
+        }
+        let is_new = |name: &&&TableName| !self.catalog.tables.contains_key(**name);
+        self.check_tables(planned.keys().filter(is_new).count())?;
+        let databases: BTreeSet<_> = planned.keys().map(|name| &name.database).collect();
+        let is_new = |name: &&&String| !self.catalog.databases.contains_key(**name);
+        self.check_databases(databases.iter().filter(is_new).count())?;
+        self.check_all_attributes(&planned.values().collect::<Vec<_>>())?;
+        for NewTable { name, primary_key, attributes } in tables {
+            self.ensure_table(name, primary_key, attributes, who)?;
+        }
+        Ok(())
+    }
+
     pub fn drop_table(&mut self, name: &TableName) -> Result<(), Error> {
         let id = self.catalog.table(name)?.id;
         self.is_changed = true;
@@ -240,15 +289,22 @@ impl<'t> Transaction<'t> {
 
     /// Fails for a table that has more attributes than it may.
     pub fn check_attributes(&self, table: &Table) -> Result<(), Error> {
+        self.check_all_attributes(&[table])
+    }
+
+    /// The same of several, which come in the place of those of the same names.
+    fn check_all_attributes(&self, tables: &[&Table]) -> Result<(), Error> {
         let most = self.limits.attributes;
-        if table.attributes.len() > most {
+        if let Some(table) = tables.iter().find(|table| table.attributes.len() > most) {
             let text = format!("Table '{}' may have at most {most} attributes", table.name);
             return Err(Error::Limit(text));
         }
-        let of_others = self.catalog.tables.values().filter(|other| other.id != table.id);
-        let others: usize = of_others.map(|other| other.attributes.len()).sum();
+        let names: BTreeSet<_> = tables.iter().map(|table| &table.name).collect();
+        let others = self.catalog.tables.values().filter(|other| !names.contains(&other.name));
+        let others: usize = others.map(|other| other.attributes.len()).sum();
+        let these: usize = tables.iter().map(|table| table.attributes.len()).sum();
         let most = self.limits.all_attributes;
-        if others + table.attributes.len() > most {
+        if others + these > most {
             let text = format!("The tables of a node may have at most {most} attributes in all");
             return Err(Error::Limit(text));
         }

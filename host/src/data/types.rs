@@ -61,6 +61,17 @@ pub struct Deleted {
     pub skipped: Vec<Key>,
 }
 
+/// A table as it is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTable {
+    /// Its name.
+    pub name: TableName,
+    /// The attribute that is the key.
+    pub primary_key: String,
+    /// All attributes; more are learnt.
+    pub attributes: Vec<String>,
+}
+
 /// A table, without its rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -73,6 +73,8 @@ impl Collector for Shared {
         counter("publish_failures", "Times that publishing began again", outbox.failures)?;
         let help = "Changes that had left the log before they were published";
         counter("outbox_gap", help, outbox.gap)?;
+        let help = "Messages that were passed over, because no stream takes them";
+        counter("unpublished", help, outbox.unpublished)?;
         for (name, help, unit, number) in NUMBERS {
             let kind = match number {
                 Number::Counter(_) => MetricType::Counter,

@@ -13,6 +13,7 @@ pub struct Outbox {
     published: AtomicU64,
     failures: AtomicU64,
     gap: AtomicU64,
+    unpublished: AtomicU64,
 }
 
 impl Outbox {
@@ -37,6 +38,11 @@ impl Outbox {
         self.gap.fetch_add(changes, Relaxed);
     }
 
+    /// So many messages no stream will ever take: other nodes never hear of them.
+    pub fn count_unpublished(&self, messages: u64) {
+        self.unpublished.fetch_add(messages, Relaxed);
+    }
+
     pub(super) fn figures(&self, now: u64) -> OutboxFigures {
         let oldest = match self.oldest.load(Relaxed) {
             0 => 0,
@@ -48,6 +54,7 @@ impl Outbox {
             published: self.published.load(Relaxed),
             failures: self.failures.load(Relaxed),
             gap: self.gap.load(Relaxed),
+            unpublished: self.unpublished.load(Relaxed),
         }
     }
 }
@@ -66,4 +73,6 @@ pub struct OutboxFigures {
     pub failures: u64,
     /// Changes that had left the log unpublished.
     pub gap: u64,
+    /// Messages that were passed over, because no stream takes them.
+    pub unpublished: u64,
 }

@@ -22,6 +22,7 @@ fn what_is_counted_is_shown() {
     figures.outbox().count_published(8);
     figures.outbox().count_failure();
     figures.outbox().count_gap(9);
+    figures.outbox().count_unpublished(10);
 
     let snapshot = figures.snapshot();
     let shown = &snapshot.subscriptions[0];
@@ -43,6 +44,7 @@ fn what_is_counted_is_shown() {
         "harper_replication_published_total 8".into(),
         "harper_replication_publish_failures_total 1".into(),
         "harper_replication_outbox_gap_total 9".into(),
+        "harper_replication_unpublished_total 10".into(),
     ] {
         assert!(text.lines().any(|one| one == line), "{line}\n{text}");
     }

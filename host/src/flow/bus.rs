@@ -31,6 +31,13 @@ pub(crate) trait Bus: Send + Sync + 'static {
         table: &TableName,
     ) -> impl Future<Output = Result<Look, BusError>> + Send;
 
+    /// The same, without the durable consumer: one question.
+    fn end(
+        &self,
+        source: &str,
+        table: &TableName,
+    ) -> impl Future<Output = Result<End, BusError>> + Send;
+
     /// The first sequence from this one on of which the stream has a message.
     fn next_message(
         &self,
@@ -116,6 +123,15 @@ pub(crate) struct Look {
     pub(crate) durable: Option<Durable>,
 }
 
+/// Where a stream of another node ends at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct End {
+    /// When the stream was made, as its server writes it.
+    pub(crate) created: String,
+    /// The last sequence that it was given.
+    pub(crate) last: u64,
+}
+
 /// A durable consumer at one moment, in sequences of its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Durable {
@@ -151,7 +167,8 @@ pub(crate) enum BusError {
     /// There is no such durable consumer.
     #[error("the durable consumer is not there")]
     NoDurable,
-    /// The message is larger than the bus carries.
+    /// The message, or what its headers say, is larger than the bus carries, or than the stream
+    /// may take: it will not be taken later either.
     #[error("the message is too large")]
     TooLarge,
     /// It answered that it does not do it.

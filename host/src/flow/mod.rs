@@ -16,6 +16,7 @@
 //! | `publish.rs` | out |
 //! | `ingest.rs` | in: one stream |
 //! | `judge.rs` | in: what is to be done about a message |
+//! | `memory.rs` | in: what all streams together take of it |
 //! | `subscriptions.rs` | which streams there are to be read |
 //! | `tasks.rs` | what keeps all of it going |
 //! | `simulation/` | nodes on a bus in memory, with faults, for the tests |
@@ -23,6 +24,7 @@
 mod bus;
 mod ingest;
 mod judge;
+mod memory;
 mod nats;
 mod publish;
 #[cfg(test)]
@@ -43,6 +45,7 @@ use crate::nats::Nats;
 use crate::replication::Replicator;
 use crate::store::Store;
 use ingest::How;
+use memory::Memory;
 use nats::NatsBus;
 use publish::Publisher;
 use subscriptions::Subscriptions;
@@ -136,8 +139,8 @@ impl Flow {
         let publisher = Publisher::new(data.clone(), bus.clone(), node.clone(), figures.clone());
         let publish =
             tokio::spawn(tasks::publish(data.clone(), publisher, figures.clone(), stopped));
-        let how =
-            How { node: node.clone(), most: config.most_messages, republish: config.republish };
+        let (most, republish) = (config.most_messages, config.republish);
+        let how = How { node: node.clone(), most, republish, memory: Memory::default() };
         let subscriptions = Subscriptions::new(store, node);
         let ingest = tokio::spawn(tasks::ingest(data, bus, how, subscriptions, figures));
         Ok(Self { ingest, publish, stop })

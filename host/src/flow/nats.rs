@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::{PullConsumer, pull};
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use futures_util::{FutureExt, StreamExt};
 use harper_wire::names;
 use tokio::time::timeout;
 
-use super::bus::{Bus, BusError, Delivery, Durable, Look, Missing, Outbound, Reader};
+use super::bus::{Bus, BusError, Delivery, Durable, End, Look, Missing, Outbound, Reader};
 use crate::capabilities::{JetStream, JetStreamError, TableName};
 use crate::data::Message;
 use crate::nats::{Deliver, MAX_PAYLOAD, Nats};
@@ -107,6 +108,12 @@ impl Bus for NatsBus {
         });
         let (first, last) = (info.first_sequence, info.last_sequence);
         Ok(Look { created: info.created, first, last, durable })
+    }
+
+    async fn end(&self, source: &str, table: &TableName) -> Result<End, BusError> {
+        let info = self.nats.inspect(names::domain(source), stream_of(table), PATIENCE).await;
+        let info = info.map_err(of_stream)?;
+        Ok(End { created: info.created, last: info.last_sequence })
     }
 
     async fn next_message(
@@ -258,6 +265,14 @@ fn silent() -> BusError {
 }
 
 fn published(error: PublishError) -> BusError {
+    let source = std::error::Error::source(&error);
+    let code = source.and_then(|source| source.downcast_ref::<async_nats::jetstream::Error>());
+    if let Some(
+        ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM | ErrorCode::STREAM_HEADER_EXCEEDS_MAXIMUM,
+    ) = code.map(async_nats::jetstream::Error::error_code)
+    {
+        return BusError::TooLarge;
+    }
     match error.kind() {
         PublishErrorKind::StreamNotFound => BusError::NoStream,
         PublishErrorKind::MaxPayloadExceeded => BusError::TooLarge,

@@ -14,6 +14,7 @@ use super::bus::{Bus, BusError, Missing, Outbound};
 use crate::capabilities::TableName;
 use crate::data::{self, ChangeKind, Data, Going, RowNow, Version};
 use crate::figures::Figures;
+use crate::json;
 use crate::transaction::{Change, Part, Passed, Transaction};
 
 /// Changes that are on their way at the same time.
@@ -24,6 +25,9 @@ const BYTES: usize = 8 << 20;
 /// file store of nats-server 2.9 loses what it has acknowledged, if that takes more than 32 MiB with
 /// its headers.
 const LARGEST: usize = 30 << 20;
+/// Bytes of memory that a message's rows take where they are applied: a larger change goes out in
+/// several.
+const LARGEST_THERE: usize = 64 << 20;
 /// Changes that were published and are still in the log.
 const TRIM: u64 = 1000;
 
@@ -111,10 +115,13 @@ impl<B: Bus> Publisher<B> {
         let messages = messages.map_err(|_| data::Error::Lost)?;
         let mut receipts = Vec::with_capacity(messages.len());
         let mut failed = None;
+        // What no stream will ever take keeps nothing else from going out.
+        let mut refused = Vec::new();
         'all: for (sequence, table, messages) in messages {
             for message in messages {
                 match self.bus.publish(&table, message).await {
                     Ok(receipt) => receipts.push((sequence, table.clone(), receipt)),
+                    Err(BusError::TooLarge) => refused.push((sequence, table.clone())),
                     Err(error) => {
                         failed = Some((sequence, table, error));
                         break 'all;
@@ -125,6 +132,7 @@ impl<B: Bus> Publisher<B> {
         for (sequence, table, receipt) in receipts {
             match receipt.await {
                 Ok(()) => self.figures.outbox().count_published(1),
+                Err(BusError::TooLarge) => refused.push((sequence, table)),
                 // Those before it are stored; of those after it nobody knows.
                 Err(error) => {
                     failed = Some((sequence, table, error));
@@ -132,6 +140,8 @@ impl<B: Bus> Publisher<B> {
                 }
             }
         }
+        let until = failed.as_ref().map_or(last, |(sequence, ..)| sequence - 1);
+        self.pass_over(refused.into_iter().filter(|(sequence, _)| *sequence <= until));
         let Some((sequence, table, error)) = failed else {
             self.published = Some(last);
             self.figures.outbox().set_waiting(outgoing.left, None);
@@ -146,6 +156,19 @@ impl<B: Bus> Publisher<B> {
             self.bus.is_missing(Missing::Stream);
         }
         Err(PublishError::Bus(table, error))
+    }
+
+    /// Says what other nodes do not get, since it is too large for any message.
+    fn pass_over(&self, refused: impl Iterator<Item = (u64, TableName)>) {
+        for (sequence, table) in refused {
+            self.figures.outbox().count_unpublished(1);
+            tracing::error!(
+                sequence,
+                table = %table,
+                "a change is larger than what its stream takes, with all nodes that it has passed: \
+                 it is passed over, and other nodes do not get it"
+            );
+        }
     }
 
     /// Whether the log holds what was published.
@@ -199,16 +222,24 @@ fn messages(going: Going, node: &str, largest: usize) -> Vec<Outbound> {
     for ((version, _), rows) in groups {
         let mut waiting = vec![rows];
         while let Some(rows) = waiting.pop() {
-            let message = with(&version, what(&rows));
-            if message.payload.len() <= largest || rows.len() < 2 {
-                messages.push(message);
-                continue;
+            let is_one = rows.len() < 2;
+            if is_one || rows.iter().map(size_there).sum::<usize>() <= LARGEST_THERE {
+                let message = with(&version, what(&rows));
+                if is_one || message.payload.len() <= largest {
+                    messages.push(message);
+                    continue;
+                }
             }
             let (some, others) = rows.split_at(rows.len() / 2);
             waiting.extend([others.to_vec(), some.to_vec()]);
         }
     }
     messages
+}
+
+/// Bytes of memory that a row takes where it is applied, roughly.
+fn size_there(row: &RowNow) -> usize {
+    row.row.as_ref().map_or(0, json::size_of_fields)
 }
 
 /// What was done to rows that are all there, or all gone.

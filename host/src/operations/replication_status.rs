@@ -52,6 +52,7 @@ fn shown(snapshot: Snapshot) -> Value {
             "published": outbox.published,
             "failures": outbox.failures,
             "gap": outbox.gap,
+            "unpublished": outbox.unpublished,
         },
         "subscriptions": subscriptions,
     })
@@ -79,6 +80,7 @@ mod tests {
         });
         let outbox = json!({
             "waiting": 0, "waiting_seconds": 0.0, "published": 3, "failures": 0, "gap": 0,
+            "unpublished": 0,
         });
         let expected = json!({ "outbox": outbox, "subscriptions": [subscription] });
         assert_eq!(perform(Some(figures)).await.unwrap(), expected);

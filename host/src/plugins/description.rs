@@ -130,7 +130,7 @@ impl Description {
             "jetstream.purge" => ("jetstream", &["purge"]),
             "tables.read" => ("tables", &["get", "list"]),
             "tables.write" => ("tables", &["put", "delete"]),
-            "tables.create" => ("tables", &["create"]),
+            "tables.create" => ("tables", &["create", "create-all"]),
             "tables.describe" => ("tables", &["describe"]),
             _ => ("replication", &["ensure-streams", "settle"]),
         };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use harper_wire::{Value, decode_chain};
 use serde_json::Value as Json;
 
-use super::{Change, Field, Limits, NEXT, Part, Transaction, TransactionError as Error};
+use super::{Change, Decoded, Field, Limits, NEXT, Part, Transaction, TransactionError as Error};
 use crate::capabilities::TableName;
 use crate::data::{Key, MAX_NAME, Row, Version};
 
@@ -15,12 +15,12 @@ pub(super) const LATEST: f64 = 8_796_093_022_208.0;
 /// Bytes of the longest user that is noted; a longer one is cut.
 const LONGEST_USER: usize = 256;
 
-pub(super) fn decode(payload: &[u8], limits: &Limits) -> Result<Transaction, Error> {
+pub(super) fn decode(payload: &[u8], limits: &Limits) -> Result<Decoded, Error> {
     let chain = decode_chain(payload, &limits.wire, NEXT)?;
     if chain.len() > limits.parts {
         return Err(Error::TooManyParts { limit: limits.parts });
     }
-    let mut rows = Rows { left: limits.rows, limit: limits.rows };
+    let mut rows = Rows { limits, taken: 0, memory: 0 };
     let mut parts: Vec<Part> = Vec::with_capacity(chain.len());
     let mut origin = None;
     for (at, value) in chain.into_iter().enumerate() {
@@ -33,7 +33,8 @@ pub(super) fn decode(payload: &[u8], limits: &Limits) -> Result<Transaction, Err
         parts.push(part);
     }
     let (version, user) = origin.ok_or(Error::NoMap { part: 0 })?;
-    Ok(Transaction { parts, version, user })
+    let memory = rows.memory + parts.len() * size_of::<Part>();
+    Ok(Decoded { transaction: Transaction { parts, version, user }, memory })
 }
 
 /// The entries of one part.
@@ -73,15 +74,30 @@ impl Fields {
 }
 
 /// Counts what the parts bring.
-struct Rows {
-    left: usize,
-    limit: usize,
+struct Rows<'l> {
+    limits: &'l Limits,
+    taken: usize,
+    /// Bytes that they take.
+    memory: usize,
 }
 
-impl Rows {
+impl Rows<'_> {
     fn take(&mut self, number: usize) -> Result<(), Error> {
-        self.left =
-            self.left.checked_sub(number).ok_or(Error::TooManyRows { limit: self.limit })?;
+        self.taken = self.taken.saturating_add(number);
+        let limit = self.limits.rows;
+        if self.taken > limit {
+            return Err(Error::TooManyRows { limit });
+        }
+        Ok(())
+    }
+
+    /// Of a row, or a key, that is about to be made.
+    fn charge(&mut self, value: &Value) -> Result<(), Error> {
+        self.memory = self.memory.saturating_add(value.json_size());
+        let limit = self.limits.memory;
+        if self.memory > limit {
+            return Err(Error::TooMuchMemory { limit });
+        }
         Ok(())
     }
 }
@@ -120,7 +136,7 @@ fn microseconds(value: &Value) -> Option<u64> {
 fn read_part(
     fields: &mut Fields,
     first: Option<&TableName>,
-    rows: &mut Rows,
+    rows: &mut Rows<'_>,
 ) -> Result<Part, Error> {
     let of = |said: Option<String>, first: Option<&String>| said.or_else(|| first.cloned());
     let database = of(fields.name(&["schema", "database"]), first.map(|name| &name.database));
@@ -142,7 +158,7 @@ fn read_part(
     Ok(Part { table: TableName { database, table }, change })
 }
 
-fn written(fields: &mut Fields, counted: &mut Rows, partial: bool) -> Result<Change, Error> {
+fn written(fields: &mut Fields, counted: &mut Rows<'_>, partial: bool) -> Result<Change, Error> {
     let records = match (fields.take(&["records"]), fields.take(&["record"])) {
         (Some(Value::Array(records)), _) => records,
         (None, Some(record)) => vec![record],
@@ -151,6 +167,7 @@ fn written(fields: &mut Fields, counted: &mut Rows, partial: bool) -> Result<Cha
     counted.take(records.len())?;
     let mut rows = Vec::with_capacity(records.len());
     for record in records {
+        counted.charge(&record)?;
         match record {
             Value::Map(_) => rows.push(row(record).ok_or_else(|| fields.bad(Field::Records))?),
             _ => return Err(fields.bad(Field::Records)),
@@ -171,7 +188,7 @@ fn row(record: Value) -> Option<Row> {
 }
 
 /// The keys, where there are some.
-fn ids(fields: &mut Fields, rows: &mut Rows) -> Result<Option<Vec<Key>>, Error> {
+fn ids(fields: &mut Fields, rows: &mut Rows<'_>) -> Result<Option<Vec<Key>>, Error> {
     let values = match (fields.take(&["hash_values"]), fields.take(&["id"])) {
         (Some(Value::Array(values)), _) => values,
         (None, Some(id)) => vec![id],
@@ -181,13 +198,14 @@ fn ids(fields: &mut Fields, rows: &mut Rows) -> Result<Option<Vec<Key>>, Error> 
     rows.take(values.len())?;
     let part = fields.at;
     let key = |value: Value| {
+        rows.charge(&value)?;
         Key::try_from(value.into_json()).map_err(|problem| Error::Key { part, problem })
     };
     values.into_iter().map(key).collect::<Result<_, _>>().map(Some)
 }
 
 /// What `define_schema` tells. An attribute is its name, or an object that has it.
-fn schema(fields: &mut Fields, rows: &mut Rows) -> Result<Change, Error> {
+fn schema(fields: &mut Fields, rows: &mut Rows<'_>) -> Result<Change, Error> {
     let mut primary_key = fields.name(&["hash_attribute", "primary_key"]);
     let listed = match fields.take(&["attributes"]) {
         Some(Value::Array(listed)) => listed,
@@ -202,6 +220,7 @@ fn schema(fields: &mut Fields, rows: &mut Rows) -> Result<Change, Error> {
             other => ["attribute", "name"].iter().find_map(|key| other.get(key)?.as_str()),
         };
         let name = name.ok_or_else(|| fields.bad(Field::Attributes))?;
+        rows.charge(attribute)?;
         let flag = |key: &&str| attribute.get(key).and_then(Value::as_bool) == Some(true);
         let is_key = ["isPrimaryKey", "is_primary_key", "is_hash_attribute"].iter().any(flag);
         if is_key && primary_key.is_none() {

@@ -57,6 +57,12 @@ pub enum TransactionError {
         /// The limit.
         limit: usize,
     },
+    /// [`Limits::memory`](super::Limits::memory).
+    #[error("the transaction would take more than {limit} bytes of memory")]
+    TooMuchMemory {
+        /// The limit.
+        limit: usize,
+    },
 }
 
 impl TransactionError {
@@ -64,9 +70,18 @@ impl TransactionError {
     pub fn is_limit(&self) -> bool {
         match self {
             Self::Message(error) => error.is_limit(),
-            Self::TooManyParts { .. } | Self::TooManyRows { .. } => true,
+            Self::TooManyParts { .. } | Self::TooManyRows { .. } | Self::TooMuchMemory { .. } => {
+                true
+            }
             _ => false,
         }
+    }
+
+    /// Whether more memory could help.
+    pub fn is_memory(&self) -> bool {
+        use harper_wire::DecodeError;
+        let is_wire = matches!(self, Self::Message(DecodeError::TooMuchMemory { .. }));
+        is_wire || matches!(self, Self::TooMuchMemory { .. })
     }
 }
 

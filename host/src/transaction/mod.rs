@@ -32,7 +32,7 @@ mod headers;
 mod tests;
 
 use crate::capabilities::TableName;
-use crate::data::{Key, Row, Version};
+use crate::data::{Key, MAX_NAME, Row, Version};
 
 pub use error::{Field, TransactionError};
 pub use headers::Passed;
@@ -95,13 +95,36 @@ pub struct Limits {
     pub parts: usize,
     /// Rows, keys and attributes of all parts.
     pub rows: usize,
+    /// Bytes of memory that the rows and keys take, roughly.
+    pub memory: usize,
 }
 
-/// What NATS carries at most, and as many rows as a request may have.
+/// What NATS carries at most, as many rows as a request may have, and a million and a half values.
 impl Default for Limits {
     fn default() -> Self {
-        Self { wire: harper_wire::Limits::transaction(), parts: 100_000, rows: 100_000 }
+        let wire = harper_wire::Limits { name: MAX_NAME, ..harper_wire::Limits::transaction() };
+        Self { wire, parts: 100_000, rows: 100_000, memory: 256 << 20 }
     }
+}
+
+impl Limits {
+    /// The same, and no more than so many bytes of memory: of the message as it is read, and of
+    /// what is made of it.
+    #[must_use]
+    pub fn with_memory(mut self, bytes: usize) -> Self {
+        self.memory = self.memory.min(bytes);
+        self.wire.memory = self.wire.memory.min(bytes);
+        self
+    }
+}
+
+/// A transaction, and what it costs to keep it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decoded {
+    /// What the message says.
+    pub transaction: Transaction,
+    /// Bytes of memory that its rows and keys take, roughly.
+    pub memory: usize,
 }
 
 impl Transaction {
@@ -110,6 +133,14 @@ impl Transaction {
     /// # Errors
     /// See [`TransactionError`]. Who gets one keeps the message for a human, and goes on.
     pub fn decode(payload: &[u8], limits: &Limits) -> Result<Self, TransactionError> {
+        Ok(decode::decode(payload, limits)?.transaction)
+    }
+
+    /// The same, and what it costs to keep it.
+    ///
+    /// # Errors
+    /// As of [`decode`](Self::decode).
+    pub fn decode_measured(payload: &[u8], limits: &Limits) -> Result<Decoded, TransactionError> {
         decode::decode(payload, limits)
     }
 

@@ -436,6 +436,20 @@ impl Tables for Taped {
         }))
     }
 
+    fn create_all(&self, tables: Vec<TableInfo>) -> BoxFuture<'_, Result<(), TablesError>> {
+        let shown = |table: &TableInfo| {
+            json!({
+                "table": table.name.to_string(),
+                "hash_attribute": table.hash_attribute,
+                "attributes": table.attributes,
+            })
+        };
+        let arguments = json!({ "tables": tables.iter().map(shown).collect::<Vec<_>>() });
+        Box::pin(self.wait("tables.create_all", arguments, async move |capabilities| {
+            capabilities.tables.create_all(tables).await
+        }))
+    }
+
     fn describe(&self) -> BoxFuture<'_, Result<Vec<TableInfo>, TablesError>> {
         Box::pin(self.wait("tables.describe", json!({}), async move |capabilities| {
             capabilities.tables.describe().await

@@ -251,6 +251,10 @@ impl Tables for Fake {
         Err(TablesError::Failed("The disk is full".into()))
     }
 
+    async fn create_all(&self, _: &[TableInfo]) -> Result<(), TablesError> {
+        unreachable!("not of the operations that are tested with this")
+    }
+
     async fn create(&self, _: &TableInfo) -> Result<(), TablesError> {
         Err(TablesError::Failed("The disk is full".into()))
     }

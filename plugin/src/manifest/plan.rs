@@ -186,10 +186,13 @@ pub async fn prepare<H: Capabilities>(
     starts(errand, needed, REACH).await
 }
 
-/// Makes the tables that this node lacks.
+/// Makes the tables that this node lacks: all or none, since there may be more than it takes.
 pub async fn create(host: &impl Capabilities, tables: &[TableInfo]) -> Result<(), Error> {
-    try_join_all(tables.iter().map(|table| host.create(table))).await?;
-    Ok(())
+    match tables {
+        [] => Ok(()),
+        [table] => Ok(host.create(table).await?),
+        tables => Ok(host.create_all(tables).await?),
+    }
 }
 
 impl From<ReplicationError> for Error {

@@ -130,6 +130,13 @@ fn what_makes_no_sense_is_refused() {
             assert_eq!(tell(&world, operation, more.clone()), json!(["error", text]));
         }
     }
+    let many = (0..100).map(|i| {
+        let name = format!("t{i}");
+        json!({ "schema": "dev", "table": name, "publish": true, "hash_attribute": "id" })
+    });
+    let reply = tell(&world, "add_node", json!({ "subscriptions": many.collect::<Vec<_>>() }));
+    assert_eq!(reply, json!(["error", "There may be at most 100 tables"]));
+    assert_eq!(world.has_table("a", "dev", "t0"), None, "not the first of too many either");
     let twice = json!({ "schema": "dev", "table": "dog" });
     let text = "'subscriptions[1]' must not name a table that another one names";
     let reply = tell(&world, "add_node", json!({ "subscriptions": [twice, twice] }));

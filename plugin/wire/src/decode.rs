@@ -47,7 +47,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Value, DecodeError> {
 /// As of [`decode`].
 pub fn decode_chain(bytes: &[u8], limits: &Limits, link: &str) -> Result<Vec<Value>, DecodeError> {
     let mut decoder = Decoder::new(bytes, limits)?;
-    decoder.link = Some(link);
+    (decoder.link, decoder.place) = (Some(link), Place::Link);
     let first = decoder.value(limits.depth.min(DEEPEST))?;
     let mut chain = vec![first];
     decoder.follow(link, limits.depth.min(DEEPEST), &mut chain)?;
@@ -70,6 +70,31 @@ struct Decoder<'a> {
     is_linked: bool,
     /// What an entry before the last one has linked.
     linked: Vec<Value>,
+    /// Where the value is that comes next.
+    place: Place,
+}
+
+/// Where a value is in a chain.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// One of the chain itself.
+    Link,
+    /// Right below one.
+    Below,
+    /// In an array that is right below one.
+    Item,
+    /// Further within, or in no chain.
+    Within,
+}
+
+impl Place {
+    /// Of the values of a map that is here.
+    fn inner(self) -> Place {
+        match self {
+            Place::Link => Place::Below,
+            _ => Place::Within,
+        }
+    }
 }
 
 /// `depth` is how many levels may still follow. `start` is where the value begins, for errors.
@@ -89,6 +114,7 @@ impl<'a> Decoder<'a> {
             link,
             is_linked: false,
             linked: Vec::new(),
+            place: Place::Within,
         })
     }
 
@@ -108,7 +134,7 @@ impl<'a> Decoder<'a> {
             if !std::mem::take(&mut self.is_linked) {
                 return Ok(());
             }
-            self.link = Some(link);
+            (self.link, self.place) = (Some(link), Place::Link);
             let value = self.value(depth)?;
             self.link = None;
             if matches!(value, Value::Null | Value::Undefined) {
@@ -215,9 +241,14 @@ impl<'a> Decoder<'a> {
         let depth = self.deeper(depth)?;
         self.must_hold(length, start)?;
         self.link = None;
+        let place = match self.place {
+            Place::Below => Place::Item,
+            _ => Place::Within,
+        };
         let mut items = Vec::new();
         for _ in 0..length {
             self.grow(&mut items, length)?;
+            self.place = place;
             items.push(self.value(depth)?);
         }
         Ok(Value::Array(items))
@@ -227,10 +258,12 @@ impl<'a> Decoder<'a> {
         let depth = self.deeper(depth)?;
         self.must_hold(length.saturating_mul(2), start)?;
         let link = self.link.take();
+        let place = self.place;
         let mut entries: Vec<(Key, Value)> = Vec::new();
         let mut has_link = false;
         for left in (0..length).rev() {
             let key = self.key()?;
+            self.check_key(place, key.len(), start)?;
             if let Some(link) = link.filter(|link| **link == *key) {
                 if std::mem::replace(&mut has_link, true) {
                     return Err(DecodeError::DuplicateKey { at: start });
@@ -242,6 +275,7 @@ impl<'a> Decoder<'a> {
                 continue;
             }
             self.grow(&mut entries, length)?;
+            self.place = place.inner();
             entries.push((key, self.value(depth)?));
         }
         if has_twice(entries.iter().map(|(key, _)| key)) {
@@ -254,6 +288,8 @@ impl<'a> Decoder<'a> {
         let depth = self.deeper(depth)?;
         let length = shape.keys.len();
         self.must_hold(length, start)?;
+        let place = self.place;
+        self.check_key(place, shape.longest, start)?;
         self.charge(shape.cost)?;
         let link = self.link.take();
         let mut entries = Vec::new();
@@ -266,6 +302,7 @@ impl<'a> Decoder<'a> {
                 continue;
             }
             self.grow(&mut entries, length)?;
+            self.place = place.inner();
             entries.push((Key::clone(key), self.value(depth)?));
         }
         Ok(Value::Map(entries))
@@ -297,7 +334,8 @@ impl<'a> Decoder<'a> {
             return Err(DecodeError::DuplicateKey { at: start });
         }
         let cost = keys.iter().map(|key| key.len() + KEY).sum();
-        let shape = Arc::new(Shape { keys, cost });
+        let longest = keys.iter().map(|key| key.len()).max().unwrap_or_default();
+        let shape = Arc::new(Shape { keys, cost, longest });
         if !self.slots.set(id, Arc::clone(&shape), self.limits.slots) {
             return Err(DecodeError::TooManySlots { limit: self.limits.slots });
         }
@@ -394,6 +432,14 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
+    fn check_key(&self, place: Place, length: usize, start: usize) -> Result<(), DecodeError> {
+        let limit = self.limits.name;
+        if place != Place::Within && length > limit {
+            return Err(DecodeError::LongKey { at: start, limit });
+        }
+        Ok(())
+    }
+
     fn deeper(&self, depth: usize) -> Result<usize, DecodeError> {
         depth.checked_sub(1).ok_or(DecodeError::TooDeep { limit: self.limits.depth.min(DEEPEST) })
     }
@@ -423,6 +469,8 @@ struct Shape {
     keys: Vec<Key>,
     /// What the keys cost a record.
     cost: usize,
+    /// Bytes of the longest.
+    longest: usize,
 }
 
 /// A shape's id: 6 bits, of a byte that is 40 to 7f, and with more than 64 shapes another byte.

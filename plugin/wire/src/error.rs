@@ -63,6 +63,14 @@ pub enum DecodeError {
         /// Offset.
         at: usize,
     },
+    /// [`Limits::name`](crate::Limits::name). `at` is where the map, or the record, begins.
+    #[error("the map at byte {at} has a key of more than {limit} bytes")]
+    LongKey {
+        /// Offset.
+        at: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// [`Limits::length`](crate::Limits::length).
     #[error("the message is longer than {limit} bytes")]
     TooLong {
@@ -104,6 +112,7 @@ impl DecodeError {
                 | Self::TooDeep { .. }
                 | Self::TooManyItems { .. }
                 | Self::TooManySlots { .. }
+                | Self::LongKey { .. }
                 | Self::TooMuchMemory { .. }
         )
     }

@@ -76,6 +76,34 @@ impl Value {
     }
 }
 
+/// What serde_json keeps beside an entry's value, roughly: the key's text, its hash, where it is.
+const ENTRY: usize = size_of::<String>() + 3 * size_of::<usize>();
+/// What it keeps of an object that has one: the smallest table of hashes, and two allocations.
+const TABLE: usize = 96;
+/// What an allocation costs beside its bytes, roughly.
+const ALLOCATION: usize = 16;
+
+impl Value {
+    /// Bytes of memory that the value takes as JSON, roughly, and without making it.
+    pub fn json_size(&self) -> usize {
+        let within = match self {
+            Value::String(text) => text.len() + ALLOCATION,
+            Value::Binary(bytes) => bytes.len().div_ceil(3) * 4 + ALLOCATION,
+            Value::Date(_) => 32 + ALLOCATION,
+            Value::Array(items) => ALLOCATION + items.iter().map(Value::json_size).sum::<usize>(),
+            Value::Map(entries) if entries.is_empty() => 0,
+            Value::Map(entries) => {
+                let entry = |(key, value): &(crate::Key, Value)| {
+                    key.len() + ENTRY + ALLOCATION + value.json_size()
+                };
+                TABLE + entries.iter().map(entry).sum::<usize>()
+            }
+            _ => 0,
+        };
+        size_of::<Json>() + within
+    }
+}
+
 /// As `Date.prototype.toISOString` writes it; none where a `Date` cannot be.
 fn iso(milliseconds: i64) -> Option<String> {
     if !crate::decode::DATES.contains(&milliseconds) {

@@ -17,21 +17,33 @@ pub struct Limits {
     /// Shapes of records that are defined at the same time.
     pub slots: usize,
     /// Bytes of memory that the value takes, roughly, with each key counted as often as it
-    /// stands in the value. As JSON it takes up to four times as much.
+    /// stands in the value. As JSON it takes up to four times as much: see
+    /// [`Value::json_size`](crate::Value::json_size).
     pub memory: usize,
+    /// Bytes of a key of the maps of a chain, and of those right below them, which may be in an
+    /// array: a transaction's rows. A record repeats its keys for a byte, so that they are held
+    /// against this once, before they are repeated. What is further within is data, whose keys
+    /// may be of any length. [`decode`](crate::decode), which knows no chain, asks nothing of it.
+    pub name: usize,
 }
 
 /// For requests of other nodes and their replies.
 impl Default for Limits {
     fn default() -> Self {
-        Self { length: 4 << 20, depth: 64, items: 500_000, slots: 64, memory: 24 << 20 }
+        let (length, memory) = (4 << 20, 24 << 20);
+        Self { length, depth: 64, items: 500_000, slots: 64, memory, name: 4096 }
     }
 }
 
 impl Limits {
     /// For transactions on a stream, whose rows are a client's and whose size is NATS's
     /// `max_payload`.
+    ///
+    /// Of ours, which have 30 MiB and 250,000 values at the most, the largest take some 60 MiB. A
+    /// million short values with their keys, of a node that sends all rows of a request at once,
+    /// take some 120 MiB.
     pub fn transaction() -> Self {
-        Self { length: 64 << 20, depth: 128, items: 8_000_000, slots: 8192, memory: 512 << 20 }
+        let (length, memory) = (64 << 20, 192 << 20);
+        Self { length, depth: 128, items: 8_000_000, slots: 8192, memory, name: 250 }
     }
 }

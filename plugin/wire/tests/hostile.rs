@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Random, unhex};
-use harper_wire::{DecodeError, Limits, Value, decode, encode};
+use harper_wire::{DecodeError, Limits, Value, decode, decode_chain, encode};
 
 fn refusal(hex: &str) -> DecodeError {
     decode(&unhex(hex), &Limits::default()).unwrap_err()
@@ -47,7 +47,7 @@ fn what_is_no_message_is_refused_and_the_place_named() {
 // covers: wire.limits
 #[test]
 fn each_limit_binds() {
-    let limits = Limits { length: 100, depth: 3, items: 10, slots: 2, memory: 1000 };
+    let limits = Limits { length: 100, depth: 3, items: 10, slots: 2, memory: 1000, name: 5 };
     let with = |bytes: &[u8]| decode(bytes, &limits);
 
     assert!(with(&[&[0xd9, 98][..], &[b'a'; 98]].concat()).is_ok());
@@ -107,6 +107,7 @@ fn a_small_message_does_not_become_large() {
         items: usize::MAX,
         slots: usize::MAX,
         memory: usize::MAX,
+        name: usize::MAX,
     };
     for token in [&[0x91][..], &[0x81, 0xa0], &[0xd4, b'r', 0x40, 0x91, 0xa1, b'a']] {
         let deep = token.repeat(1_000_000);
@@ -125,6 +126,43 @@ fn a_small_message_does_not_become_large() {
     let start = [&[0xdd][..], &count, &[0xd4, b'r', 0x40, 0x91, 0xda, 0xea, 0x60]].concat();
     let long = [&start[..], &key, &[0], &rows].concat();
     assert!(decode(&long, &Limits::transaction()).unwrap_err().is_limit());
+}
+
+// covers: wire.names
+#[test]
+fn a_long_key_of_a_row_is_refused_before_it_is_repeated() {
+    let limits = Limits { name: 250, ..Limits::transaction() };
+    let chain = |value: &Value| decode_chain(&encode(value), &limits, "next");
+    let map = |name: &str, value: Value| Value::Map(vec![(name.into(), value)]);
+    let (most, longer) = ("k".repeat(250), "k".repeat(251));
+    let row = |name: &str| map(name, 1_i64.into());
+    let list = |one: Value| Value::Array(vec![Value::Null, one]);
+    let at = |at| Err(DecodeError::LongKey { at, limit: 250 });
+    let rows = |row: Value| map("records", list(row));
+    for (of_rows, at) in [
+        (&rows as &dyn Fn(Value) -> Value, at(11)),
+        (&|row| map("record", row), at(8)),
+        (&|row| row, at(0)),
+        (&|row| map("next", map("next", map("record", row))), at(20)),
+    ] {
+        assert!(chain(&of_rows(row(&most))).is_ok());
+        assert_eq!(chain(&of_rows(row(&longer))), at);
+    }
+    // Within a row, keys are data.
+    for inner in [map("a", row(&longer)), map("a", list(row(&longer)))] {
+        assert!(chain(&rows(inner.clone())).is_ok());
+        assert!(chain(&map("record", inner)).is_ok());
+    }
+    assert!(decode(&encode(&row(&longer)), &limits).is_ok());
+
+    // 1.2 MB with a key of 5 KB, which two bytes repeat: no byte of memory goes to the second.
+    let head = [&[0x81, 0xa7][..], b"records", &[0xdd, 0, 9, 0x27, 0xc0]].concat();
+    let shape = [&[0xd4, b'r', 0x40, 0x91, 0xda, 0x14, 0][..], &[b'k'; 0x1400]].concat();
+    let bomb = [&head[..], &shape, &[0], &[0x40, 0].repeat(599_999)].concat();
+    let least = Limits { memory: 3 * 0x1400, ..limits.clone() };
+    let refused = decode_chain(&bomb, &least, "next").unwrap_err();
+    assert_eq!(refused, DecodeError::LongKey { at: 14, limit: 250 });
+    assert!(refused.is_limit());
 }
 
 #[test]

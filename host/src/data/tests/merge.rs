@@ -45,6 +45,38 @@ async fn the_newer_one_wins_in_any_order() {
     }
 }
 
+// covers: layer.merge.times
+#[tokio::test]
+async fn times_that_are_none_are_those_of_the_version() {
+    let node = Node::with_dogs().await;
+    let row = |created: Value, updated: Value| {
+        let row = json!({ "__createdtime__": created, "__updatedtime__": updated });
+        Some(rows_of(json!([row])).remove(0))
+    };
+    let times = async || {
+        let found = node.data.get(&dog(), keys(json!([1]))).await.unwrap().remove(0);
+        json!([found["__createdtime__"], found["__updatedtime__"]])
+    };
+    let mut timestamp = 7_000_000;
+    let mut merge = async |created: &Value, updated: &Value, is_partial| {
+        timestamp += 1_000_000;
+        let row = row(created.clone(), updated.clone());
+        let one = Foreign { row, is_partial, ..foreign(1, timestamp, "a", None) };
+        node.data.merge(&dog(), vec![one]).await.unwrap();
+        timestamp / 1000
+    };
+    for bad in [json!("now"), json!(null), json!({}), json!([1]), json!(true), json!(-1)] {
+        let now = merge(&bad, &bad, false).await;
+        assert_eq!(times().await, json!([now, now]), "{bad}");
+        merge(&json!(5.5), &json!(6), false).await;
+        assert_eq!(times().await, json!([5.5, 6]));
+        let now = merge(&bad, &bad, true).await;
+        assert_eq!(times().await, json!([5.5, now]), "{bad}");
+    }
+    let now = merge(&json!(1e16), &json!(8.64e15), false).await;
+    assert_eq!(times().await, json!([now, 8.64e15]));
+}
+
 // covers: layer.merge
 #[tokio::test]
 async fn what_was_seen_is_older_than_what_is_written_next() {

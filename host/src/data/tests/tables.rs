@@ -121,6 +121,44 @@ async fn peers_make_what_is_missing() {
     assert!(matches!(other, Error::OtherKey { .. }));
 }
 
+// covers: layer.ensure-all
+#[tokio::test]
+async fn peers_make_all_of_several_tables_or_none() {
+    let limits =
+        DataLimits { databases: 2, tables: 4, all_attributes: 20, ..DataLimits::default() };
+    let node = Node::with(limits).await;
+    let data = &node.data;
+    data.ensure_table(&dog(), "id", &[], "node2").await.unwrap();
+    let before = data.changes(1, 100).await.unwrap();
+    let new = |database: &str, table: &str, attributes: &[&str]| {
+        let (name, primary_key) = (name(database, table), "id".to_owned());
+        let attributes = attributes.iter().map(|&name| name.to_owned()).collect();
+        NewTable { name, primary_key, attributes }
+    };
+    let wide: Vec<_> = (0..12).map(|i| format!("a{i}")).collect();
+    let wide: Vec<_> = wide.iter().map(String::as_str).collect();
+    let dogs = new("dev", "dog", &["name"]);
+    let other_key = NewTable { primary_key: "key".into(), ..new("dev", "dog", &[]) };
+    let of = |more: Vec<NewTable>| [vec![dogs.clone(), new("dev", "cat", &[])], more].concat();
+    for (more, refused) in [
+        ((0..3).map(|i| new("dev", &format!("t{i}"), &[])).collect(), "at most 4 tables"),
+        (vec![new("b", "cat", &[]), new("c", "cat", &[])], "at most 2 databases"),
+        (vec![new("dev", "bird", &wide)], "at most 20 attributes in all"),
+        (vec![other_key], "has the primary key 'id'"),
+        (vec![new("dev", "a\nb", &[])], "control characters"),
+    ] {
+        let made = text(data.ensure_tables(of(more), "node2").await);
+        assert!(made.contains(refused), "{made}");
+        assert_eq!(data.changes(1, 100).await.unwrap(), before, "{made}");
+        assert_eq!(data.tables(None).await.unwrap().len(), 1, "{made}");
+        assert_eq!(data.table(&dog()).await.unwrap().attributes.len(), 3, "{made}");
+    }
+    data.ensure_tables(of(vec![new("b", "cat", &["x"]), dogs.clone()]), "node2").await.unwrap();
+    assert_eq!(data.tables(None).await.unwrap().len(), 3);
+    assert_eq!(data.table(&dog()).await.unwrap().attributes.len(), 4);
+    data.ensure_tables(of(vec![new("b", "cat", &["x"])]), "node2").await.unwrap();
+}
+
 // covers: layer.limits
 #[tokio::test]
 async fn all_tables_have_only_so_many_attributes() {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::capabilities::TableName;
 use crate::data::Message;
-use crate::flow::bus::{Bus, BusError, Delivery, Durable, Look, Missing, Outbound, Reader};
+use crate::flow::bus::{Bus, BusError, Delivery, Durable, End, Look, Missing, Outbound, Reader};
 
 /// All nodes' streams; clones share them.
 #[derive(Clone, Default)]
@@ -21,6 +21,10 @@ pub(super) struct State {
     /// Streams that were made so far.
     made: u64,
     pub(super) fault: Fault,
+    /// Bytes of the largest message that streams take; none is without end.
+    pub(super) largest: Option<usize>,
+    /// Questions how a stream is, but for those with which reading begins.
+    pub(super) asked: u64,
 }
 
 /// What goes wrong with the next calls.
@@ -97,6 +101,25 @@ impl State {
         true
     }
 
+    /// What a stream is after its server was restored from an older copy: without its newest
+    /// messages, and with what readers had got by then. Returns whether it has lost any.
+    pub(super) fn lose_end(&mut self, node: &str, table: &TableName, messages: u64) -> bool {
+        let stream = self.streams.get_mut(&(node.to_owned(), table.clone()));
+        let Some(stream) = stream else { return false };
+        let last = stream.last.saturating_sub(messages).max(stream.first - 1);
+        let is_less = last < stream.last;
+        for (_, message) in stream.messages.split_off(&(last + 1)) {
+            stream.ids.remove(&message.id);
+        }
+        stream.last = last;
+        for reader in stream.readers.values_mut() {
+            reader.delivered = reader.delivered.min(last);
+            reader.floor = reader.floor.min(last);
+            reader.pending.retain(|sequence| *sequence <= last);
+        }
+        is_less
+    }
+
     pub(super) fn is_reached(&self, from: &str, to: &str) -> bool {
         let pair = if from < to { (from, to) } else { (to, from) };
         let is_cut = self.cuts.contains(&(pair.0.to_owned(), pair.1.to_owned()));
@@ -140,6 +163,9 @@ impl Bus for SimulatedBus {
             Fault::ReceiptsLost(left) => *left -= 1,
             _ => {}
         }
+        if state.largest.is_some_and(|largest| message.payload.len() > largest) {
+            return Ok(std::future::ready(Err(BusError::TooLarge)));
+        }
         let Some(stream) = state.streams.get_mut(&(self.node.clone(), table.clone())) else {
             return Ok(std::future::ready(Err(BusError::NoStream)));
         };
@@ -170,13 +196,19 @@ impl Bus for SimulatedBus {
         })
     }
 
+    async fn end(&self, source: &str, table: &TableName) -> Result<End, BusError> {
+        self.network.state().asked += 1;
+        self.look(source, table).await.map(|look| End { created: look.created, last: look.last })
+    }
+
     async fn next_message(
         &self,
         source: &str,
         table: &TableName,
         sequence: u64,
     ) -> Result<Option<u64>, BusError> {
-        let state = self.network.state();
+        let mut state = self.network.state();
+        state.asked += 1;
         state.check(&self.node, source)?;
         let stream = state.streams.get(&(source.to_owned(), table.clone()));
         let messages = &stream.ok_or(BusError::NoStream)?.messages;

@@ -125,7 +125,8 @@ fn act(random: &mut Random, changes_subscriptions: bool, loses: bool) -> Act {
         }
         92..94 => Act::Tick { milliseconds: random.below(20_000) },
         94..96 if changes_subscriptions => Act::Subscribe { node, source: random.index(), table },
-        96..98 if changes_subscriptions => Act::Unsubscribe { node, source: random.index(), table },
+        96 if changes_subscriptions => Act::Unsubscribe { node, source: random.index(), table },
+        97 if loses => Act::LoseEnd { node, table, messages: 1 + random.below(20) },
         98 if loses => Act::MakeAnew { node, table },
         99 if loses => Act::Purge { node, table, keep: random.below(3) },
         _ => Act::Publish { node, fault: Fault::None },

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::bus::{Network, SimulatedBus};
+use super::bus::{Fault, Network, SimulatedBus};
 use crate::capabilities::TableName;
 use crate::data::{Data, DataConfig, Key, Row, WallClock, Write};
 use crate::figures::{Figures, State, SubscriptionFigures};
 use crate::flow::bus::{Bus, Outbound};
 use crate::flow::ingest::{How, Ingest, IngestError, Step, Subscription};
+use crate::flow::memory::Memory;
 use crate::flow::publish::{Published, Publisher};
 use crate::store::{Start, Store};
 use crate::transaction::{Change, Part, Passed, Transaction};
@@ -27,6 +28,7 @@ struct Pair {
     a: Data,
     b: Data,
     figures: Arc<Figures>,
+    memory: Memory,
     ingest: Ingest<SimulatedBus>,
     publisher: Publisher<SimulatedBus>,
 }
@@ -35,8 +37,8 @@ fn dog() -> TableName {
     TableName { database: "dev".into(), table: "dog".into() }
 }
 
-fn how(most: usize) -> How {
-    How { node: "b".into(), most, republish: false }
+fn how(most: usize, memory: Memory) -> How {
+    How { node: "b".into(), most, republish: false, memory }
 }
 
 fn subscription() -> Subscription {
@@ -72,16 +74,20 @@ impl Pair {
         a.create_table(&dog(), "id", &[], "admin").await.unwrap();
         let figures = Arc::new(Figures::default());
         let of = figures.subscription("a", &dog());
-        let ingest = Ingest::new(b.clone(), network.bus("b"), how(most), subscription(), of);
+        let memory = Memory::default();
+        let how = how(most, memory.clone());
+        let ingest = Ingest::new(b.clone(), network.bus("b"), how, subscription(), of);
         let publisher = Publisher::new(a.clone(), network.bus("a"), "a".into(), figures.clone());
-        Pair { network, time, store, _folder: folder, a, b, figures, ingest, publisher }
+        let _folder = folder;
+        Pair { network, time, store, _folder, a, b, figures, memory, ingest, publisher }
     }
 
     /// Forgets what the one that applies knew.
     fn restart(&mut self) {
         let (b, bus) = (self.b.clone(), self.network.bus("b"));
         let of = self.figures.subscription("a", &dog());
-        self.ingest = Ingest::new(b, bus, how(100), subscription(), of);
+        let how = how(100, self.memory.clone());
+        self.ingest = Ingest::new(b, bus, how, subscription(), of);
     }
 
     fn figures(&self) -> SubscriptionFigures {
@@ -199,6 +205,167 @@ async fn a_message_from_the_future_waits_for_the_clock() {
     assert_eq!(pair.b.dead_letters(0, 10).await.unwrap(), []);
 }
 
+// covers: flow.future
+#[tokio::test]
+async fn what_there_is_nothing_to_do_about_does_not_wait_for_the_clock() {
+    let mut pair = Pair::new(100).await;
+    let not_ours = pair.transaction(90_000_000, &["cat"]);
+    let mut own = pair.transaction(90_000_000, &["dog"]);
+    own.version.node = "b".into();
+    let mut empty = pair.transaction(90_000_000, &["dog", "dog"]);
+    let nothing = Change::Rows { rows: Vec::new(), ids: Vec::new(), partial: false };
+    empty.parts[0].change = nothing;
+    empty.parts[1].change = Change::Deleted(Vec::new());
+    for transaction in [not_ours, own, empty, pair.transaction(1, &["dog"])] {
+        pair.send(transaction.encode(), from("c", &["c"])).await;
+    }
+    assert_eq!(pair.ingest.step().await, Ok(Step::Some));
+    assert_eq!((pair.applied().await, pair.count().await), (Some(4), 1));
+    assert_eq!(pair.b.dead_letters(0, 10).await.unwrap().len(), 1);
+}
+
+// covers: flow.future.purged
+#[tokio::test]
+async fn a_message_that_is_held_holds_nothing_once_it_is_purged() {
+    let mut pair = Pair::new(100).await;
+    let far = pair.transaction(90_000_000_000, &["dog"]);
+    pair.send(far.encode(), from("c", &["c"])).await;
+    assert!(matches!(pair.ingest.step().await, Ok(Step::Held(_))));
+    assert!(pair.network.state().purge("a", &dog(), 0));
+    let next = pair.transaction(1, &["dog"]);
+    pair.send(next.encode(), from("c", &["c"])).await;
+    assert!(matches!(pair.ingest.step().await, Ok(Step::Held(_))), "nobody looks yet");
+    pair.time.fetch_add(10_000_000, Relaxed);
+    let asked = pair.network.state().asked;
+    assert_eq!(pair.ingest.step().await, Ok(Step::Some));
+    assert_eq!((pair.applied().await, pair.count().await), (Some(2), 1));
+    assert_eq!((pair.figures().gap, pair.figures().state), (1, State::Current));
+    // One that is still there is asked for now and then, and no more.
+    let far = pair.transaction(90_000_000_000, &["dog"]);
+    pair.send(far.encode(), from("c", &["c"])).await;
+    assert!(matches!(pair.ingest.step().await, Ok(Step::Held(_))));
+    let before = pair.network.state().asked;
+    assert!(before > asked);
+    for _ in 0..20 {
+        pair.time.fetch_add(1_000_000, Relaxed);
+        assert!(matches!(pair.ingest.step().await, Ok(Step::Held(_))));
+    }
+    assert_eq!(pair.network.state().asked, before + 2);
+}
+
+// covers: flow.lost-end
+#[tokio::test]
+async fn a_stream_that_loses_its_end_or_is_made_anew_is_noticed_while_nothing_comes() {
+    let mut pair = Pair::new(100).await;
+    pair.write(0..10).await;
+    pair.publish().await;
+    while pair.ingest.step().await != Ok(Step::Nothing) {}
+    assert_eq!(pair.applied().await, Some(11));
+    for id in [20, 21] {
+        if id == 20 {
+            assert!(pair.network.state().lose_end("a", &dog(), 5));
+        } else {
+            pair.network.state().make("a", &dog());
+        }
+        // So few that the sequence does not pass where it was.
+        pair.write(id..id + 1).await;
+        pair.publish().await;
+        pair.time.fetch_add(80_000_000, Relaxed);
+        let mut steps = 0;
+        while pair.ingest.step().await != Ok(Step::Nothing) {
+            steps += 1;
+            assert!(steps < 10);
+        }
+    }
+    assert_eq!((pair.count().await, pair.applied().await), (12, Some(1)));
+    // All is well: one question a minute.
+    let before = pair.network.state().asked;
+    for _ in 0..600 {
+        pair.time.fetch_add(1_000_000, Relaxed);
+        assert_eq!(pair.ingest.step().await, Ok(Step::Nothing));
+    }
+    let asked = pair.network.state().asked - before;
+    assert!((8..=12).contains(&asked), "{asked} questions in ten minutes");
+}
+
+// covers: flow.lost-end
+#[tokio::test]
+async fn messages_that_take_the_place_of_lost_ones_are_no_repetition() {
+    let mut pair = Pair::new(100).await;
+    pair.write(0..10).await;
+    pair.publish().await;
+    while pair.ingest.step().await != Ok(Step::Nothing) {}
+    assert!(pair.network.state().lose_end("a", &dog(), 5));
+    pair.time.fetch_add(11_000_000, Relaxed);
+    pair.write(20..22).await;
+    pair.publish().await;
+    let mut steps = 0;
+    while pair.ingest.step().await != Ok(Step::Nothing) {
+        steps += 1;
+        assert!(steps < 10);
+    }
+    assert_eq!(pair.count().await, 12);
+}
+
+/// Of 1 MB, which takes some 80 MiB when it is decoded, and is laid aside then.
+fn swollen(pair: &Pair) -> Vec<u8> {
+    let mut transaction = pair.transaction(1, &["dog"]);
+    let values: Vec<_> = (0..1_000_000).map(|_| serde_json::Value::Null).collect();
+    let row = Row::from_iter([("id".into(), 1.into()), ("values".into(), values.into())]);
+    let change = Change::Rows { rows: vec![row], ids: Vec::new(), partial: false };
+    transaction.parts[0].change = change;
+    transaction.encode()
+}
+
+// covers: flow.memory
+#[tokio::test]
+async fn what_takes_much_memory_is_applied_by_itself() {
+    let mut pair = Pair::new(100).await;
+    for _ in 0..2 {
+        pair.send(swollen(&pair), from("c", &["c"])).await;
+    }
+    let small = pair.transaction(1, &["dog"]).encode();
+    pair.send(small, from("c", &["c"])).await;
+    for applied in [1, 2, 3] {
+        assert_eq!(pair.ingest.step().await, Ok(Step::Some));
+        assert_eq!(pair.applied().await, Some(applied));
+    }
+    assert_eq!(pair.count().await, 1);
+    // All of it is given back.
+    let memory = pair.memory.clone();
+    assert!(tokio::time::timeout(Duration::from_secs(10), memory.take(usize::MAX)).await.is_ok());
+}
+
+// covers: flow.memory.shared
+#[tokio::test]
+async fn what_needs_memory_that_another_table_has_waits_for_it() {
+    let mut pair = Pair::new(100).await;
+    let small = pair.transaction(1, &["dog"]).encode();
+    pair.send(small.clone(), from("c", &["c"])).await;
+    pair.send(swollen(&pair), from("c", &["c"])).await;
+    pair.send(small, from("c", &["c"])).await;
+    let memory = pair.memory.clone();
+    let other = memory.take(100 << 20).await;
+    assert_eq!(pair.ingest.step().await, Ok(Step::Some));
+    assert_eq!(pair.applied().await, Some(1), "what needs little is applied");
+    let next = tokio::spawn(async move {
+        let step = pair.ingest.step().await;
+        (pair, step)
+    });
+    // It waits for all of it: what is left is less each time, until nobody gets anything.
+    let end = std::time::Instant::now() + Duration::from_secs(10);
+    while memory.try_take(1).is_some() {
+        assert!(std::time::Instant::now() < end);
+        tokio::task::yield_now().await;
+    }
+    assert!(!next.is_finished());
+    drop(other);
+    let (mut pair, step) = next.await.unwrap();
+    assert_eq!((step, pair.applied().await), (Ok(Step::Some), Some(2)));
+    assert_eq!(pair.ingest.step().await, Ok(Step::Some));
+    assert_eq!(pair.applied().await, Some(3));
+}
+
 // covers: flow.unknown-table
 #[tokio::test]
 async fn a_message_of_a_table_that_is_not_here_waits_for_it_for_a_while() {
@@ -310,6 +477,48 @@ async fn a_transaction_that_is_too_large_for_a_message_goes_out_in_several() {
     while publisher.step().await.unwrap() == Published::Some {}
     while pair.ingest.step().await.unwrap() == Step::Some {}
     assert_eq!(pair.count().await, 0);
+}
+
+// covers: flow.refused
+#[tokio::test]
+async fn what_no_stream_takes_is_passed_over_once_it_is_known_what_came_before() {
+    let mut pair = Pair::new(100).await;
+    pair.write(0..3).await;
+    let text = "x".repeat(5000);
+    let row = Row::from_iter([("id".into(), 99.into()), ("text".into(), text.into())]);
+    pair.a.write(&dog(), Write::Upsert, vec![row], "admin").await.unwrap();
+    pair.write(3..6).await;
+    {
+        let mut state = pair.network.state();
+        (state.largest, state.fault) = (Some(1000), Fault::ReceiptsLost(2));
+    }
+    assert!(pair.publisher.step().await.is_err());
+    assert_eq!(pair.figures.snapshot().outbox.unpublished, 0, "it is tried again");
+    pair.network.state().fault = Fault::None;
+    pair.publish().await;
+    let outbox = pair.figures.snapshot().outbox;
+    assert_eq!((outbox.unpublished, outbox.waiting), (1, 0));
+    while pair.ingest.step().await.unwrap() == Step::Some {}
+    assert_eq!(pair.count().await, 6);
+}
+
+// covers: flow.large
+#[tokio::test]
+async fn what_takes_much_memory_goes_out_in_several() {
+    let mut pair = Pair::new(100).await;
+    // Of 50 kB, which take some 4 MiB when they are decoded.
+    let values = vec![serde_json::Value::from(1); 50_000];
+    let row = |id: u64| {
+        Row::from_iter([("id".into(), id.into()), ("values".into(), values.clone().into())])
+    };
+    let rows = (0..40).map(row).collect();
+    pair.a.write(&dog(), Write::Upsert, rows, "admin").await.unwrap();
+    pair.publish().await;
+    while pair.ingest.step().await.unwrap() == Step::Some {}
+    assert_eq!(pair.count().await, 40);
+    // One tells of the table.
+    let messages = pair.applied().await.unwrap() - 1;
+    assert!((2..=8).contains(&messages), "{messages} messages");
 }
 
 // covers: flow.restored-store

@@ -13,6 +13,7 @@ use crate::capabilities::TableName;
 use crate::data::{Data, DataConfig, Key, Row, WallClock, Write};
 use crate::figures::Figures;
 use crate::flow::ingest::{How, Ingest, Step, Subscription};
+use crate::flow::memory::Memory;
 use crate::flow::publish::{Published, Publisher};
 use crate::store::{Start, Store};
 
@@ -20,6 +21,8 @@ use crate::store::{Start, Store};
 const BEGIN: u64 = 1_800_000_000_000_000;
 /// The largest jump of a clock, in seconds.
 pub(super) const JUMP: i64 = 7200;
+/// Until each stream is looked at again, in microseconds.
+const LOOKED: u64 = 80_000_000;
 /// Rounds after which all must be quiet.
 const ROUNDS: usize = 300;
 
@@ -43,6 +46,7 @@ pub(super) enum Act {
     Unsubscribe { node: usize, source: usize, table: usize },
     MakeAnew { node: usize, table: usize },
     Purge { node: usize, table: usize, keep: u64 },
+    LoseEnd { node: usize, table: usize, messages: u64 },
 }
 
 /// How a simulation begins.
@@ -284,7 +288,37 @@ impl World {
                 }
                 Ok(())
             }
+            Act::LoseEnd { node, table, messages } => {
+                self.lose_end(node % n, table % t, messages).await
+            }
         }
+    }
+
+    /// A node's server is restored from an older copy, and nothing is published until whoever reads
+    /// has looked: who cannot is to know at least where it was.
+    async fn lose_end(&mut self, source: usize, table: usize, messages: u64) -> Outcome {
+        let name = self.nodes[source].name.clone();
+        let at = (source, table);
+        let reads = |node: &Node| node.subscriptions.contains_key(&at);
+        let readers: Vec<_> = (0..self.nodes.len()).filter(|i| reads(&self.nodes[*i])).collect();
+        {
+            let mut state = self.network.state();
+            if !readers.iter().all(|i| state.is_reached(&self.nodes[*i].name, &name)) {
+                return Ok(());
+            }
+            if !state.lose_end(&name, &self.tables[table], messages) {
+                return Ok(());
+            }
+        }
+        self.model.lost(source, table, self.step);
+        self.time.fetch_add(LOOKED, Relaxed);
+        for i in readers {
+            // Where it was is found at the second attempt at the latest.
+            if self.ingest(i, at, 50).await.is_err() {
+                self.ingest(i, at, 50).await?;
+            }
+        }
+        Ok(())
     }
 
     fn pair(&self, a: usize, b: usize) -> (String, String) {
@@ -324,7 +358,8 @@ impl World {
             start: start.clone(),
             tables: Arc::new(tables),
         };
-        let how = How { node: node.name.clone(), most: most.max(1), republish: self.republish };
+        let (most, republish) = (most.max(1), self.republish);
+        let how = How { node: node.name.clone(), most, republish, memory: Memory::default() };
         let bus = self.network.bus(&node.name);
         let figures = node.figures.subscription(&source_name, &self.tables[table]);
         let ingest = node

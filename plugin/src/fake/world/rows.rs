@@ -6,6 +6,9 @@ use super::host::Host;
 use super::story::brief;
 use crate::capabilities::{Page, Row, TableInfo, Tables, TablesError};
 
+/// What a node takes here, of all databases.
+pub const MOST_TABLES: usize = 100;
+
 impl Host {
     fn write(&self) -> Result<(), TablesError> {
         self.state(|state| match &mut state.writes_left {
@@ -104,6 +107,19 @@ impl Tables for Host {
             Ok(())
         })
         .inspect(|()| self.note(format_args!("deletes {table} {key}")))
+    }
+
+    async fn create_all(&self, tables: &[TableInfo]) -> Result<(), TablesError> {
+        self.step().await;
+        let names: Vec<_> = tables.iter().map(|table| &*table.name).collect();
+        self.note(format_args!("makes {}", names.join(", ")));
+        if self.state(|state| state.tables.len()) + tables.len() > MOST_TABLES {
+            return Err(TablesError::Failed(format!("There may be at most {MOST_TABLES} tables")));
+        }
+        for table in tables {
+            self.create(table).await?;
+        }
+        Ok(())
     }
 
     async fn create(&self, table: &TableInfo) -> Result<(), TablesError> {

@@ -4,28 +4,33 @@
 //! consumer on the other node is a cursor that is put where the store says. A message is acknowledged
 //! once it is durable here. So whatever is lost or comes twice, of messages, acknowledgements, this
 //! process or the store's last minutes, each is applied once and in order.
+//!
+//! | file | what it is for |
+//! | --- | --- |
+//! | `decide.rs` | what is to be done about what has come |
+//! | `look.rs` | whether the stream is still the same |
+
+mod decide;
+mod look;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use harper_wire::names;
+use tokio::time::timeout;
 
 use super::bus::{Bus, BusError, Delivery, Missing, Reader};
-use super::judge::{Judge, Judged, Verdict};
+use super::memory::Memory;
 use crate::capabilities::TableName;
-use crate::data::{self, Applied, Arrivals, Data, Incoming};
+use crate::data::{self, Applied, Arrivals, Data};
 use crate::figures;
 use crate::store::Start;
-use crate::transaction::Limits;
+use decide::{Held, Next, Plan};
+use look::{LOOK_SOON, is_due};
 
 /// Bytes of messages that are applied together: one message more may have more.
 const BYTES: usize = 16 << 20;
-/// Beyond, messages are decoded where they are in nobody's way.
-const FEW_BYTES: usize = 64 << 10;
-/// For so long a message of a table that is not here is held, in microseconds: the table may be
-/// about to be made.
-const UNKNOWN_TABLE: u64 = 10_000_000;
 
 /// What one subscription is to do.
 #[derive(Debug, Clone)]
@@ -49,6 +54,8 @@ pub(crate) struct How {
     pub(crate) most: usize,
     /// Whether what is applied is published onward.
     pub(crate) republish: bool,
+    /// What all of them take together.
+    pub(crate) memory: Memory,
 }
 
 /// Applies one stream.
@@ -64,6 +71,8 @@ pub(crate) struct Ingest<B: Bus> {
     has_told: bool,
     /// Since when a message is held whose table is not here.
     unknown_since: Option<u64>,
+    /// When the stream was looked at last, in microseconds since 1970; 0 when it is to be at once.
+    looked: u64,
 }
 
 /// A stream that is being read.
@@ -74,6 +83,8 @@ struct Open<R> {
     applied: Applied,
     /// Has come, and is not applied yet.
     waiting: VecDeque<Delivery>,
+    /// The first of these may not be applied yet.
+    held: Option<Held>,
 }
 
 /// What a step has done.
@@ -96,17 +107,12 @@ pub(crate) enum IngestError {
     /// Messages between are missing: they were given to an earlier reader.
     #[error("messages have come out of order")]
     Hole,
+    /// There is no memory for the next message.
+    #[error("other tables take the memory that there is for what has come")]
+    Crowded,
     /// The store.
     #[error("what has come cannot be applied: {0}")]
     Data(#[from] data::Error),
-}
-
-/// A message among those that are applied together.
-enum Next {
-    Apply(Judged),
-    Pass,
-    /// It, and what comes after it, waits.
-    Hold(u64),
 }
 
 impl<B: Bus> Ingest<B> {
@@ -128,6 +134,7 @@ impl<B: Bus> Ingest<B> {
             open: None,
             unknown_since: None,
             has_told: false,
+            looked: 0,
         }
     }
 
@@ -147,12 +154,22 @@ impl<B: Bus> Ingest<B> {
 
     async fn read(&mut self) -> Result<Step, IngestError> {
         let mut open = match self.open.take() {
-            Some(open) => open,
+            Some(mut open) => match self.stands(&mut open).await? {
+                true => open,
+                false => {
+                    drop(open);
+                    self.unknown_since = None;
+                    self.open().await?
+                }
+            },
             None => self.open().await?,
         };
         if open.waiting.is_empty() {
+            let next = timeout(self.until_look(), open.reader.next(self.how.most)).await;
             // Whoever gives this up loses what is not stored, and that comes again.
-            open.waiting = open.reader.next(self.how.most).await?.into();
+            if let Ok(next) = next {
+                open.waiting = next?.into();
+            }
         }
         let step = self.apply(&mut open).await?;
         self.open = Some(open);
@@ -163,23 +180,12 @@ impl<B: Bus> Ingest<B> {
     async fn open(&mut self) -> Result<Open<B::Reader>, IngestError> {
         let Subscription { source, table, start, .. } = &self.of.clone();
         let look = self.bus.look(source, table).await?;
+        self.looked = self.data.now();
         let subscription = serde_json::to_string(start).unwrap_or_default();
         let stored = self.data.applied(source, &self.stream).await?;
         let known = stored.as_ref().filter(|stored| stored.subscription == subscription);
         let sequence = match (known, start) {
-            (Some(known), _) if known.created == look.created => {
-                if look.last < known.sequence {
-                    // How much of it was new when it was lost nobody knows: all of it comes again.
-                    tracing::error!(
-                        node = source,
-                        table = %table,
-                        "the stream has lost its end: what was not read of that is lost here"
-                    );
-                    0
-                } else {
-                    known.sequence
-                }
-            }
+            (Some(known), _) if known.created == look.created => known.sequence,
             // The stream is another one by now: all of it is new.
             (Some(_), _) => {
                 tracing::warn!(
@@ -208,6 +214,17 @@ impl<B: Bus> Ingest<B> {
                 }
             },
         };
+        let sequence = if look.last < sequence {
+            // How much of it was new when it was lost nobody knows: all of it comes again.
+            tracing::error!(
+                node = source,
+                table = %table,
+                "the stream has lost its end: what was not read of that is lost here"
+            );
+            0
+        } else {
+            sequence
+        };
         let applied = Applied { created: look.created, subscription, sequence };
         let mut stored = stored;
         if stored.as_ref() != Some(&applied) {
@@ -229,8 +246,8 @@ impl<B: Bus> Ingest<B> {
         let reader = self.bus.read(source, table, self.how.most).await?;
         self.figures.set_pending(look.last.saturating_sub(applied.sequence));
         self.figures.set_reached(true);
-        let waiting = VecDeque::new();
-        Ok(Open { reader, stored, applied, waiting })
+        let (waiting, held) = (VecDeque::new(), None);
+        Ok(Open { reader, stored, applied, waiting, held })
     }
 
     /// So many messages are gone before they were read: that is said, and written down.
@@ -285,10 +302,13 @@ impl<B: Bus> Ingest<B> {
 
     /// Applies as much of what waits as can be at once.
     async fn apply(&mut self, open: &mut Open<B::Reader>) -> Result<Step, IngestError> {
+        if let Some(wait) = self.is_early(open) {
+            return Ok(Step::Held(wait));
+        }
         // Where the last of what is done with is acknowledged, and its sequence.
         let mut done: Option<(u64, String)> = None;
         let mut applied = open.applied.clone();
-        let (mut taken, mut bytes) = (Vec::new(), 0);
+        let (mut taken, mut bytes) = (VecDeque::new(), 0);
         while let Some(delivery) = open.waiting.front() {
             let sequence = delivery.message.sequence;
             if sequence > applied.sequence + 1 {
@@ -311,15 +331,19 @@ impl<B: Bus> Ingest<B> {
             }
             let Some(delivery) = open.waiting.pop_front() else { break };
             if sequence <= applied.sequence {
+                // Or it is another one, after the stream has lost its end.
+                if is_due(self.looked, LOOK_SOON, self.data.now()) {
+                    self.looked = 0;
+                }
                 done = done.max(Some((sequence, delivery.reply)));
                 continue;
             }
             applied.sequence = sequence;
             bytes += delivery.message.payload.len();
-            taken.push(delivery);
+            taken.push_back(delivery);
         }
-        let last = taken.last().map(|last| (last.published, last.pending));
-        let (judged, held) = self.judge(taken, bytes).await?;
+        let Plan { judged, rest, held, share } = self.judge(taken, bytes).await?;
+        let last = judged.last().map(|(last, _)| (last.published, last.pending));
         let mut changes = Vec::with_capacity(judged.len());
         let (mut dead, mut dropped) = (Vec::new(), 0);
         for (delivery, next) in judged {
@@ -333,15 +357,14 @@ impl<B: Bus> Ingest<B> {
                 Next::Pass | Next::Hold(_) => dropped += 1,
             }
         }
-        let is_held = held.is_some();
-        let (mut wait, mut back) = (0, 0);
-        if let Some((deliveries, until)) = held {
-            wait = until.saturating_sub(self.data.now());
-            back = deliveries.len() as u64;
-            for delivery in deliveries.into_iter().rev() {
-                open.waiting.push_front(delivery);
-            }
+        // One that came twice, and waits.
+        done = done.filter(|(sequence, _)| *sequence <= open.applied.sequence);
+        for delivery in rest.into_iter().rev() {
+            open.waiting.push_front(delivery);
         }
+        let is_held = held.is_some();
+        let wait = held.map_or(0, |(until, _)| until.saturating_sub(self.data.now()));
+        self.hold(open, held);
         self.figures.set_held(is_held);
         self.has_told &= is_held;
         if open.stored.as_ref() != Some(&open.applied) && done.is_some() {
@@ -355,8 +378,11 @@ impl<B: Bus> Ingest<B> {
                 self.tell_of_dead(outcome.dead, &why);
             }
         }
-        if let Some((published, pending)) = last {
-            self.figures.advance(published, pending + back);
+        drop(share);
+        match (last, open.waiting.front()) {
+            (Some((published, pending)), _) => self.figures.advance(published, pending),
+            (None, Some(held)) => self.figures.set_pending(held.pending + 1),
+            (None, None) => {}
         }
         let is_nothing = done.is_none();
         if let Some((_, reply)) = done {
@@ -367,89 +393,5 @@ impl<B: Bus> Ingest<B> {
             (true, false) => Step::Nothing,
             _ => Step::Some,
         })
-    }
-
-    /// What is to be done about each of these, up to one that waits; and that one, with what comes
-    /// after it, and until when.
-    async fn judge(
-        &mut self,
-        deliveries: Vec<Delivery>,
-        bytes: usize,
-    ) -> Result<(Vec<(Delivery, Next)>, Option<(Vec<Delivery>, u64)>), IngestError> {
-        let judge = Judge {
-            node: self.how.node.clone(),
-            tables: self.of.tables.clone(),
-            limits: Limits::default(),
-            now: self.data.now(),
-        };
-        let now = judge.now;
-        let judge_all = move || {
-            let judged = deliveries.into_iter().map(|delivery| {
-                let verdict = judge.judge(&delivery);
-                (delivery, verdict)
-            });
-            judged.collect::<Vec<_>>()
-        };
-        let all = if bytes > FEW_BYTES {
-            let judged = tokio::task::spawn_blocking(judge_all).await;
-            judged.map_err(|_| data::Error::Lost)?
-        } else {
-            judge_all()
-        };
-        let mut judged = Vec::with_capacity(all.len());
-        let mut all = all.into_iter();
-        // Tables that come before in the same batch.
-        let mut made = BTreeSet::new();
-        while let Some((delivery, verdict)) = all.next() {
-            let next = self.next(verdict, now, &mut made);
-            if let Next::Hold(until) = next {
-                let mut held = vec![delivery];
-                held.extend(all.map(|(delivery, _)| delivery));
-                return Ok((judged, Some((held, until))));
-            }
-            judged.push((delivery, next));
-        }
-        Ok((judged, None))
-    }
-
-    fn next(&mut self, verdict: Verdict, now: u64, made: &mut BTreeSet<TableName>) -> Next {
-        let judged = match verdict {
-            Verdict::Known => return Next::Pass,
-            Verdict::Early(until) => {
-                self.tell_early(until - now);
-                return Next::Hold(until);
-            }
-            Verdict::Apply(judged) => judged,
-        };
-        for change in &judged.changes {
-            if let Incoming::Schema { .. } = change.what {
-                made.insert(change.table.clone());
-            }
-        }
-        let is_unknown = |table: &TableName| !made.contains(table) && !self.data.has_table(table);
-        if judged.changes.iter().any(|change| is_unknown(&change.table)) {
-            let since = *self.unknown_since.get_or_insert(now);
-            let until = since.saturating_add(UNKNOWN_TABLE);
-            // A clock that was set back starts the wait anew.
-            if now < until && now >= since {
-                return Next::Hold(until);
-            }
-            // It is refused as one of a table that there is not.
-            return Next::Apply(judged);
-        }
-        self.unknown_since = None;
-        Next::Apply(judged)
-    }
-
-    fn tell_early(&mut self, by: u64) {
-        if !std::mem::replace(&mut self.has_told, true) {
-            tracing::error!(
-                node = self.of.source,
-                table = %self.of.table,
-                seconds = by / 1_000_000,
-                "a change is from the future: it, and what comes after it, waits until this node's \
-                 clock is less than 60 s behind it; the clock of one of the two is wrong"
-            );
-        }
     }
 }
