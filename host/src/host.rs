@@ -110,6 +110,14 @@ impl Host {
         metrics::text(&self.registries().collect::<Vec<_>>())
     }
 
+    /// Looks at what [`metrics`](Self::metrics) shows of how far other nodes are, if that was not done
+    /// in the last five seconds. Takes two seconds at the most.
+    pub async fn look_for_metrics(&self) {
+        if let Some(replicator) = &self.replicator {
+            replicator.look_at_readers().await;
+        }
+    }
+
     pub(crate) fn registries(&self) -> impl Iterator<Item = &Registry> {
         let own = self.dispatch.metrics().registry();
         let of_servers = self.servers.as_ref().map(nats::Nats::registry);
