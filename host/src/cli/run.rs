@@ -159,6 +159,7 @@ async fn serve(root: &Path, file: ConfigFile, settings: Settings, options: &Run)
     }
     if let Some(servers) = &servers {
         host = host
+            .dead_letters(servers.dead_letters(&data))
             .servers(servers.nats().clone())
             .replicator(servers.replicator().clone())
             .figures(servers.figures().clone());
