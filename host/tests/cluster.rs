@@ -208,8 +208,10 @@ fn a_node_tells_how_far_replication_is() {
         .unwrap();
     let (said, failed) = (String::from_utf8(output.stdout).unwrap(), output.stderr);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&failed));
-    let own = "Own changes: 0 published, 0 waiting for 0.0 s, 0 failures, 0 lost to the log, 0 refused\n";
-    assert_eq!(said, format!("This node subscribes to no table.\n\n{own}"));
+    let own =
+        "Own changes: 0 published, 0 waiting for 0.0 s, 0 failures, 0 lost to the log, 0 refused\n";
+    let nobody = "This node subscribes to no table.\n\nNobody reads tables of this node.\n";
+    assert_eq!(said, format!("{nobody}\n{own}"));
     let metrics = metrics(root.path());
     assert!(metrics.contains("harper_replication_outbox_changes 0.0"), "{metrics}");
     node.signal(Signal::TERM);
