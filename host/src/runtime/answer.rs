@@ -10,7 +10,7 @@ use tokio::time::timeout_at;
 use super::call::Deadline;
 use super::clustering::Export;
 use super::{CallError, Limits, LoadError, Plugin, Runtime};
-use crate::capabilities::Exceeded;
+use crate::capabilities::{Exceeded, Purpose};
 
 /// Answers that run at the same time; more wait for a place.
 pub(super) const CONCURRENT_ANSWERS: u32 = 8;
@@ -74,7 +74,7 @@ impl Runtime {
         let Ok(Ok(_place)) = place else { return Err(CallError::Busy) };
         let _running = self.ticker.run();
 
-        let mut store = export.store(self, false, deadline);
+        let mut store = export.store(self, Purpose::Answers, deadline);
         // Around everything: an epoch does not interrupt a call that waits for the host.
         let reply = timeout_at(deadline.end, async {
             let exports = export.instance(&mut store).await?;

@@ -13,7 +13,7 @@ use super::limits::MemoryLimit;
 use super::ticker::TICK;
 use super::{CallError, Limits, Plugin, Runtime, error};
 use crate::capabilities::log::Logged;
-use crate::capabilities::{Call, Exceeded, HostCalls, Meter};
+use crate::capabilities::{Call, Exceeded, HostCalls, Meter, Purpose};
 use crate::dispatch::{Caller, Role, Still};
 use crate::json;
 use crate::transcript::{Begun, Recording};
@@ -107,14 +107,15 @@ impl Runtime {
             super_user: caller.role == Role::SuperUser,
         };
         let asked = Asked { caller, request: text, recording };
+        let purpose = Purpose::of_operation(changes);
         let Some(threads) = &plugin.threads else {
-            return self.perform(plugin, operation, changes, asked, deadline).await;
+            return self.perform(plugin, operation, purpose, asked, deadline).await;
         };
         let (runtime, plugin, operation) = (self.clone(), plugin.clone(), operation.clone());
         let called = threads.run(async move {
             // Until the call has really ended, also one that was given up.
             let _place = place;
-            runtime.perform(&plugin, &operation, changes, asked, deadline).await
+            runtime.perform(&plugin, &operation, purpose, asked, deadline).await
         });
         called.await.unwrap_or(Err(CallError::Lost))
     }
@@ -136,7 +137,7 @@ impl Runtime {
         &self,
         plugin: &Plugin,
         operation: &Arc<str>,
-        changes: bool,
+        purpose: Purpose,
         asked: Asked,
         deadline: Deadline,
     ) -> Result<String, CallError> {
@@ -149,11 +150,11 @@ impl Runtime {
             let waiting = plugin.idle.as_ref().and_then(Idle::take);
             let Instance { store, exports, .. } = match waiting {
                 Some(mut waiting) => {
-                    self.begin(&mut waiting.store, plugin, operation, changes, deadline);
+                    self.begin(&mut waiting.store, plugin, operation, purpose, deadline);
                     instance.insert(waiting)
                 }
                 None => {
-                    let mut store = self.store(plugin, limits, operation, changes, deadline);
+                    let mut store = self.store(plugin, limits, operation, purpose, deadline);
                     let exports = plugin.prepared.instantiate_async(&mut store).await?;
                     instance.insert(Instance { store, exports, calls: 0 })
                 }
@@ -211,7 +212,7 @@ impl Runtime {
         let _running = self.ticker.run();
         let limits = plugin.limits.to_describe();
         let deadline = Deadline::after(limits.wall_clock);
-        let mut store = self.store(plugin, limits, &"describe".into(), false, deadline);
+        let mut store = self.store(plugin, limits, &"describe".into(), Purpose::Reads, deadline);
         let described = timeout_at(deadline.end, async {
             let instance = plugin.prepared.instantiate_async(&mut store).await?;
             let asks = instance.harper_plugin_manifest().call_asks(&mut store).await?;
@@ -230,10 +231,10 @@ impl Runtime {
         plugin: &Plugin,
         limits: Limits,
         operation: &Arc<str>,
-        changes: bool,
+        purpose: Purpose,
         deadline: Deadline,
     ) -> Store<State> {
-        let call = self.of_plugin(plugin, limits, operation, changes, deadline);
+        let call = self.of_plugin(plugin, limits, operation, purpose, deadline);
         let memory = MemoryLimit::new(limits.memory);
         let mut store =
             Store::new(&self.engine, State { call, memory, ticks_left: ticks(limits.cpu) });
@@ -267,11 +268,11 @@ impl Runtime {
         store: &mut Store<State>,
         plugin: &Plugin,
         operation: &Arc<str>,
-        changes: bool,
+        purpose: Purpose,
         deadline: Deadline,
     ) {
         let state = store.data_mut();
-        state.call = self.of_plugin(plugin, plugin.limits, operation, changes, deadline);
+        state.call = self.of_plugin(plugin, plugin.limits, operation, purpose, deadline);
         state.ticks_left = ticks(plugin.limits.cpu);
         store.set_epoch_deadline(1);
     }
@@ -281,13 +282,13 @@ impl Runtime {
         plugin: &Plugin,
         limits: Limits,
         operation: &Arc<str>,
-        changes: bool,
+        purpose: Purpose,
         deadline: Deadline,
     ) -> Call {
         Call {
             plugin: plugin.name.clone(),
             operation: operation.clone(),
-            changes,
+            purpose,
             capabilities: self.capabilities.clone(),
             keys: plugin.keys.clone(),
             meter: Meter::new(limits),

@@ -10,6 +10,7 @@ use tokio::time::timeout_at;
 use super::call::Deadline;
 use super::clustering::Export;
 use super::{CallError, Limits, LoadError, Plugin, Runtime};
+use crate::capabilities::Purpose;
 
 /// What finishes or undoes what is left, ready to be called.
 pub(crate) struct Recoverer {
@@ -48,7 +49,7 @@ impl Runtime {
         let _alone = one_at_a_time.lock().await;
         let deadline = Deadline::after(export.limits.wall_clock);
         let _running = self.ticker.run();
-        let mut store = export.store(self, true, deadline);
+        let mut store = export.store(self, Purpose::Changes, deadline);
         // Around everything: an epoch does not interrupt a call that waits for the host.
         let left = timeout_at(deadline.end, async {
             let exports = export.instance(&mut store).await?;
