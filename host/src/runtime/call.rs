@@ -16,7 +16,7 @@ use crate::capabilities::log::Logged;
 use crate::capabilities::{Call, Exceeded, HostCalls, Meter, Purpose};
 use crate::dispatch::{Caller, Role, Still};
 use crate::json;
-use crate::transcript::{Begun, Recording};
+use crate::transcript::{self, Begun, Recording};
 use crate::wit::exports::harper::plugin::{manifest, operations};
 
 /// What is built of a reply takes up to so many times the bytes that the reply may have.
@@ -98,10 +98,8 @@ impl Runtime {
         if let Some(still) = still {
             still().await.map_err(CallError::Dismissed)?;
         }
-        let recording = self
-            .recorder
-            .as_ref()
-            .map(|recorder| recorder.begin(&Begun { plugin, operation, changes, caller, request }));
+        let what = transcript::Asked::Operation { operation, changes, caller, request };
+        let recording = self.record(plugin, what);
         let caller = operations::Caller {
             username: caller.username.clone(),
             super_user: caller.role == Role::SuperUser,
@@ -118,6 +116,15 @@ impl Runtime {
             runtime.perform(&plugin, &operation, purpose, asked, deadline).await
         });
         called.await.unwrap_or(Err(CallError::Lost))
+    }
+
+    /// A transcript of a call that begins, where calls are recorded.
+    pub(super) fn record(
+        &self,
+        plugin: &Plugin,
+        what: transcript::Asked<'_>,
+    ) -> Option<Recording> {
+        self.recorder.as_ref().map(|recorder| recorder.begin(&Begun { plugin, what }))
     }
 
     /// A place to run: of the plugin's own ones first, so that its calls wait for each other and not
@@ -199,7 +206,7 @@ impl Runtime {
         };
         if let Some(recording) = recording {
             let told = reply.as_deref().map_err(|error| error.for_caller(operation));
-            recording.end(told).await;
+            recording.end(told.map(|text| serde_json::from_str(text).unwrap_or_default())).await;
         }
         reply
     }
