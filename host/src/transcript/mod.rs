@@ -7,7 +7,7 @@
 //! them, one after the other. `at` is in milliseconds since the call began.
 //!
 //! ```text
-//! {"transcript":1,"plugin":"…","component":"<sha256>","operation":"…","changes":…,"caller":{…},"grants":{…},"request":{…}}
+//! {"transcript":1,"plugin":"…","component":"<sha256>","operation":"…","changes":…,"caller":{…},"request":{…},"grants":{…}}
 //! {"at":0.1,"call":0,"tables.get":{"table":"dev.dog","key":"1"}}
 //! {"at":0.1,"clock.monotonic":{},"ok":1200}
 //! {"at":2.4,"answer":0,"ok":{"key":"1","revision":"7","record":{…}}}
