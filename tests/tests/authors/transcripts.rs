@@ -231,9 +231,10 @@ async fn answers_to_other_nodes_are_recorded_and_replayed() {
     assert!(!replayed.is_same, "{replayed:?}");
     // Another plugin gives no answers.
     assert!(replay(&all[0], ComponentSource::bytes(HOSTILE)).await.is_err());
-    let error = replay(&only(&first_of(&text, r#""export":"pear""#)), ComponentSource::clustering());
+    let other = only(&first_of(&text, r#""export":"pear""#));
+    let error = replay(&other, ComponentSource::clustering()).await.unwrap_err();
     let text = "the transcript is of 'pear', which no plugin of this host has";
-    assert_eq!(error.await.unwrap_err().to_string(), text);
+    assert_eq!(error.to_string(), text);
 }
 
 /// The first transcript, of something else.
