@@ -193,7 +193,9 @@ fn begin(call: &mut Call, name: &TableName, bytes: usize, deed: &Deed) -> Answer
     let (verb, refused) = match deed {
         Deed::Read => ("read", call.missing(|g| g.tables.may_read(database, table))),
         Deed::Write => ("write", call.missing_to_change(|g| g.tables.may_write(database, table))),
-        Deed::Create => ("create", call.missing_to_change(|g| g.tables.may_create(database, table))),
+        Deed::Create => {
+            ("create", call.missing_to_change(|g| g.tables.may_create(database, table)))
+        }
     };
     let Some(refused) = refused else { return Ok(Ok(())) };
     let name = format!("{database}.{table}");

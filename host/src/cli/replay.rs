@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use harper_host::{ComponentSource, files};
 use harper_host::transcript::{Ended, Replayed, Transcript, replay};
+use harper_host::{ComponentSource, files};
 use serde_json::{Map, Value, json};
 
 use super::{Usage, output, wait_for};
@@ -42,9 +42,10 @@ impl Replay {
         let text = String::from_utf8_lossy(&text);
         let transcripts = Transcript::read_all(&text)
             .with_context(|| format!("{} is no file of recorded calls", self.file.display()))?;
-        let component = self.component.as_ref().map(|file| {
-            files::read(file).with_context(|| file.display().to_string())
-        });
+        let component = self
+            .component
+            .as_ref()
+            .map(|file| files::read(file).with_context(|| file.display().to_string()));
         let component = component.transpose()?;
         let numbered = transcripts.iter().enumerate().map(|(n, transcript)| (n + 1, transcript));
         let chosen: Vec<_> = numbered

@@ -286,14 +286,14 @@ impl Plugins {
                 all.iter().find(|settings| settings.name == known.name).cloned()
             };
             let mut shown = known.shown();
-            if let Some(hint) = configured.as_ref().and_then(|all| known.hint(of_it(all).as_ref())) {
+            if let Some(hint) = configured.as_ref().and_then(|all| known.hint(of_it(all).as_ref()))
+            {
                 shown["hint"] = json!(hint);
             }
             shown
         });
-        let is_new = |settings: &&PluginSettings| {
-            known.iter().all(|known| known.name != settings.name)
-        };
+        let is_new =
+            |settings: &&PluginSettings| known.iter().all(|known| known.name != settings.name);
         let new = configured.iter().flatten().filter(is_new).map(|settings| {
             json!({
                 "name": settings.name,
@@ -328,9 +328,9 @@ impl Known {
         }
         let reload = format!("'harper-host plugin reload {}'", self.name);
         match (configured, &self.running) {
-            (None, Some(_)) => Some(format!(
-                "it runs, and is in harperdb-config.yaml no longer: {reload} ends it"
-            )),
+            (None, Some(_)) => {
+                Some(format!("it runs, and is in harperdb-config.yaml no longer: {reload} ends it"))
+            }
             (None, None) => None,
             (Some(settings), None) => Some(not_loaded(settings, "tries again")),
             (Some(PluginSettings { sha256: None, .. }), Some(_)) => {
@@ -340,9 +340,8 @@ impl Known {
                 let is_same = settings.sha256.as_ref() == Some(sha256)
                     && settings.grants == plugin.keys().granted
                     && settings.limits == plugin.limits();
-                let differs = || {
-                    format!("it runs as it was granted before: {reload} loads it as it is now")
-                };
+                let differs =
+                    || format!("it runs as it was granted before: {reload} loads it as it is now");
                 (!is_same).then(differs)
             }
         }
@@ -398,7 +397,9 @@ fn tell_of_keys(plugin: &Plugin, trust: &Trust) {
     if !not_granted.is_empty() {
         let what = texts(&not_granted);
         let how = match trust {
-            Trust::AnyHash(false) => "; 'run' grants it with --grant-asked, but for what is the cluster's own",
+            Trust::AnyHash(false) => {
+                "; 'run' grants it with --grant-asked, but for what is the cluster's own"
+            }
             _ => "",
         };
         tracing::warn!(

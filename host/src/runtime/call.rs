@@ -119,11 +119,7 @@ impl Runtime {
     }
 
     /// A transcript of a call that begins, where calls are recorded.
-    pub(super) fn record(
-        &self,
-        plugin: &Plugin,
-        what: transcript::Asked<'_>,
-    ) -> Option<Recording> {
+    pub(super) fn record(&self, plugin: &Plugin, what: transcript::Asked<'_>) -> Option<Recording> {
         self.recorder.as_ref().map(|recorder| recorder.begin(&Begun { plugin, what }))
     }
 

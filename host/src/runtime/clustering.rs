@@ -30,12 +30,7 @@ impl Export {
     }
 
     /// A store for one call.
-    pub(super) fn store(
-        &self,
-        runtime: &Runtime,
-        purpose: Purpose,
-        end: Deadline,
-    ) -> Store<State> {
+    pub(super) fn store(&self, runtime: &Runtime, purpose: Purpose, end: Deadline) -> Store<State> {
         runtime.store(&self.plugin, self.limits, &self.name, purpose, end)
     }
 

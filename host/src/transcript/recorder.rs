@@ -75,8 +75,7 @@ impl Recorder {
             Asked::Operation { operation, changes, caller, request } => {
                 head["operation"] = json!(operation);
                 head["changes"] = json!(changes);
-                head["caller"] =
-                    json!({ "username": caller.username, "role": caller.role.name() });
+                head["caller"] = json!({ "username": caller.username, "role": caller.role.name() });
                 head["request"] = (*request).clone();
             }
             Asked::Peer(request) => {
