@@ -34,13 +34,14 @@ async fn a_component_may_have_parts_with_memories_of_their_own() {
                 (func (export "take") (param i32 i32)))
             (core instance $i (instantiate $m))
             (func (export "take") (param "text" string)
-                (canon lift (core func $i "take") (memory $i "memory")
-                    (realloc (func $i "realloc")))))
+                (canon lift (core func $i "take") (memory (core memory $i "memory"))
+                    (realloc (core func $i "realloc")))))
         (component $other
             (import "take" (func $take (param "text" string)))
             (core module $libc (memory (export "memory") 1))
             (core instance $libc (instantiate $libc))
-            (core func $lowered (canon lower (func $take) (memory $libc "memory")))
+            (core func $lowered
+                (canon lower (func $take) (memory (core memory $libc "memory"))))
             (core module $m (import "" "take" (func (param i32 i32))))
             (core instance $i
                 (instantiate $m (with "" (instance (export "take" (func $lowered)))))))
