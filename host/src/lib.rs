@@ -74,6 +74,7 @@
 //! | `peers.rs` | answers what other nodes ask |
 //! | `flow/` | rows from node to node: publishes what was changed here, applies what comes |
 //! | `replication/` | keeps streams and durable consumers as the records of nodes say |
+//! | `files.rs` | files whose paths somebody else may have prepared |
 //! | `figures/` | how far each subscription is, and what waits to go out |
 //! | `recovery.rs` | has what operations have left finished or undone |
 //! | `config/` | the file `harperdb-config.yaml`, and the settings in it |
@@ -96,6 +97,7 @@ pub mod data;
 mod describe;
 mod dispatch;
 pub mod figures;
+pub mod files;
 pub mod flow;
 mod host;
 mod json;

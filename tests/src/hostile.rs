@@ -20,6 +20,7 @@ const ROOM: usize = 8192;
 /// | `operations` | how many it has |
 /// | `only` | the one that it has instead; for anybody when `open`, and described twice when `twice` |
 /// | `schema` | that of each |
+/// | `changes` | with `false`, each says that it changes nothing |
 ///
 /// # Panics
 ///

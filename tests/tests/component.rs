@@ -1,5 +1,6 @@
 //! What the shipped component imports and exports, to the letter; and components that are refused.
 
+use harper_host::plugins::Description;
 use harper_host::{CLUSTERING_COMPONENT, ComponentSource, Grants, Host, Limits, LoadError};
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -18,6 +19,38 @@ fn functions(engine: &Engine, name: &str, item: &ComponentItem) -> Vec<String> {
         _ => None,
     });
     functions.collect()
+}
+
+/// Two parts with a memory each, of which one calls the other with a text: what joins them has two
+/// memories, which wasmtime panics on where they are not allowed.
+// covers: plugins.parts
+#[tokio::test]
+async fn a_component_may_have_parts_with_memories_of_their_own() {
+    let parts = r#"(component
+        (component $one
+            (core module $m
+                (memory (export "memory") 1)
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 0)
+                (func (export "take") (param i32 i32)))
+            (core instance $i (instantiate $m))
+            (func (export "take") (param "text" string)
+                (canon lift (core func $i "take") (memory (core memory $i "memory"))
+                    (realloc (core func $i "realloc")))))
+        (component $other
+            (import "take" (func $take (param "text" string)))
+            (core module $libc (memory (export "memory") 1))
+            (core instance $libc (instantiate $libc))
+            (core func $lowered
+                (canon lower (func $take) (memory (core memory $libc "memory"))))
+            (core module $m (import "" "take" (func (param i32 i32))))
+            (core instance $i
+                (instantiate $m (with "" (instance (export "take" (func $lowered)))))))
+        (instance $one (instantiate $one))
+        (instance $other (instantiate $other (with "take" (func $one "take")))))"#;
+    let described = Description::of_bytes(wat::parse_str(parts).unwrap()).await;
+    let error = described.offer.unwrap_err();
+    // It is whole, and only exports nothing.
+    assert!(matches!(error, LoadError::World { .. }), "{error}");
 }
 
 #[test]

@@ -1,19 +1,39 @@
 //! One call of a plugin, as its capabilities see it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::capabilities::log::{Logged, Volume};
-use crate::capabilities::{Capabilities, Durable, Held, Keys, Meter};
+use crate::capabilities::{Capabilities, Durable, Grants, Held, Keys, Meter};
+
+/// What a call is for, as far as it may change something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// An operation that is described as one that changes nothing: no audit log tells of it, so that
+    /// it is refused whatever changes something.
+    Reads,
+    /// An operation that is described as one that changes something, or what finishes such ones.
+    Changes,
+    /// An answer to another node: it may change something too, but is shown nothing of the
+    /// configuration that is not durable, since answers do not wait for that.
+    Answers,
+}
+
+impl Purpose {
+    /// That of an operation's call.
+    pub(crate) fn of_operation(changes: bool) -> Self {
+        if changes { Self::Changes } else { Self::Reads }
+    }
+}
 
 /// What a capability needs to know of the call that it serves.
 pub(crate) struct Call {
     pub(crate) plugin: Arc<str>,
     pub(crate) operation: Arc<str>,
-    /// Whether the operation may change anything.
-    pub(crate) changes: bool,
+    pub(crate) purpose: Purpose,
     pub(crate) capabilities: Capabilities,
     pub(crate) keys: Arc<Keys>,
     pub(crate) meter: Meter,
@@ -31,6 +51,25 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// How a sentence about what is refused begins, where one of the keys does not allow it.
+    pub(crate) fn missing(&self, allows: impl Fn(&Grants) -> bool) -> Option<Cow<'static, str>> {
+        self.keys.missing(allows).map(Cow::Borrowed)
+    }
+
+    /// The same for what changes something, which the operation's description has to allow too.
+    pub(crate) fn missing_to_change(
+        &self,
+        allows: impl Fn(&Grants) -> bool,
+    ) -> Option<Cow<'static, str>> {
+        self.missing(allows).or_else(|| {
+            let operation = &self.operation;
+            (self.purpose == Purpose::Reads).then(|| {
+                let why = "is described as one that changes nothing, and must not";
+                Cow::Owned(format!("The operation '{operation}' {why}"))
+            })
+        })
+    }
+
     /// How long to wait for others, when the plugin asks for so many milliseconds.
     pub(crate) fn time_for(&self, milliseconds: u64) -> Duration {
         let left = self.waits_until.saturating_duration_since(Instant::now());

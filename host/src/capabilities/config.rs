@@ -1,5 +1,6 @@
 //! `config`: values of the configuration file, read and written by key path.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -7,7 +8,7 @@ use serde_json::Value;
 use wasmtime::Result;
 use wasmtime::component::{Accessor, HasSelf};
 
-use crate::capabilities::{BoxFuture, Call, Capability, KeyPath};
+use crate::capabilities::{BoxFuture, Call, Capability, KeyPath, Purpose};
 use crate::json;
 use crate::metrics::Counters;
 use crate::wit::harper::plugin::config as wit;
@@ -193,13 +194,13 @@ impl wit::Host for Call {}
 
 impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
     async fn get(accessor: &Accessor<T, Self>, paths: Vec<String>) -> Answer<wit::Snapshot> {
-        let (config, changes, granted) = accessor.with(|mut access| {
+        let (config, purpose, granted) = accessor.with(|mut access| {
             let call = access.get();
             call.meter.host_call(Capability::Config, paths.iter().map(String::len).sum())?;
-            let missing = |path: &KeyPath| call.keys.missing(|g| g.config.may_read(path));
+            let missing = |path: &KeyPath| call.missing(|g| g.config.may_read(path));
             let granted = few(paths.len(), "paths")
                 .and_then(|()| paths.iter().map(|path| granted(path, "read", missing)).collect());
-            wasmtime::error::Ok((call.capabilities.config.clone(), call.changes, granted))
+            wasmtime::error::Ok((call.capabilities.config.clone(), call.purpose, granted))
         })?;
         let granted: std::result::Result<Vec<_>, _> = granted;
         // A path that is named again costs a few bytes; its value, copied again, could cost gigabytes.
@@ -215,9 +216,9 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
                 distinct.push(path);
             }
         }
-        let read = match changes {
-            true => config.get_texts_to_change(distinct).await,
-            false => config.get_texts(distinct).await.map(|texts| (texts, None)),
+        let read = match purpose {
+            Purpose::Changes => config.get_texts_to_change(distinct).await,
+            _ => config.get_texts(distinct).await.map(|texts| (texts, None)),
         };
         let (Texts { revision, values }, durable) = match read {
             Ok(read) => read,
@@ -244,7 +245,7 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
             call.meter.host_call(Capability::Config, bytes)?;
             call.meter
                 .at_once(changes.iter().map(|c| json::built_size(c.value.as_bytes())).sum())?;
-            let missing = |path: &KeyPath| call.keys.missing(|g| g.config.may_write(path));
+            let missing = |path: &KeyPath| call.missing_to_change(|g| g.config.may_write(path));
             let change = |change: &wit::Change| {
                 let path = granted(&change.path, "write", missing)?;
                 let value = serde_json::from_str(&change.value).map_err(|error| {
@@ -284,7 +285,7 @@ fn few(number: usize, what: &str) -> std::result::Result<(), wit::Error> {
 fn granted(
     path: &str,
     what: &str,
-    missing: impl Fn(&KeyPath) -> Option<&'static str>,
+    missing: impl Fn(&KeyPath) -> Option<Cow<'static, str>>,
 ) -> std::result::Result<KeyPath, wit::Error> {
     let path: KeyPath =
         path.parse().map_err(|error| wit::Error::InvalidRequest(format!("{error}")))?;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use wasmtime::Result;
 use wasmtime::component::{Accessor, HasSelf};
 
-use crate::capabilities::grants::{JetStreamGrants, is_stream_name};
+use crate::capabilities::grants::is_stream_name;
 use crate::capabilities::{BoxFuture, Call, Capability, MARGIN, NotEnabled};
 use crate::wit::harper::plugin::jetstream as wit;
 
@@ -121,14 +121,14 @@ type Answer<T> = Result<Refused<T>>;
 
 impl wit::Host for Call {}
 
-/// Charges a call, and checks the names and the grant.
-fn begin(
-    call: &mut Call,
-    domain: &str,
-    stream: &str,
-    what: &str,
-    is_granted: impl Fn(&JetStreamGrants) -> bool,
-) -> Answer<()> {
+/// What is done with a stream.
+enum Deed {
+    Inspect,
+    Purge,
+}
+
+/// Charges a call, and checks the names and whether it is allowed.
+fn begin(call: &mut Call, domain: &str, stream: &str, deed: &Deed) -> Answer<()> {
     call.meter.host_call(Capability::JetStream, domain.len() + stream.len())?;
     for name in [domain, stream] {
         if !is_stream_name(name) {
@@ -136,8 +136,12 @@ fn begin(
             return Ok(Err(wit::Error::InvalidRequest(text)));
         }
     }
-    if let Some(refused) = call.keys.missing(|grants| is_granted(&grants.jetstream)) {
-        let text = format!("{refused} {what} '{domain}/{stream}'");
+    let (verb, refused) = match deed {
+        Deed::Inspect => ("inspect", call.missing(|g| g.jetstream.may_inspect(domain, stream))),
+        Deed::Purge => ("purge", call.missing_to_change(|g| g.jetstream.may_purge(domain, stream))),
+    };
+    if let Some(refused) = refused {
+        let text = format!("{refused} {verb} '{domain}/{stream}'");
         return Ok(Err(wit::Error::Denied(text)));
     }
     Ok(Ok(()))
@@ -161,8 +165,7 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
     ) -> Answer<wit::Info> {
         let (jetstream, timeout, granted) = accessor.with(|mut access| {
             let call = access.get();
-            let may = |grants: &JetStreamGrants| grants.may_inspect(&domain, &stream);
-            let granted = begin(call, &domain, &stream, "inspect", may)?;
+            let granted = begin(call, &domain, &stream, &Deed::Inspect)?;
             let jetstream = call.capabilities.jetstream.clone();
             wasmtime::error::Ok((jetstream, call.time_for(timeout), granted))
         })?;
@@ -191,8 +194,7 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
     ) -> Answer<u64> {
         let (jetstream, timeout, granted) = accessor.with(|mut access| {
             let call = access.get();
-            let may = |grants: &JetStreamGrants| grants.may_purge(&domain, &stream);
-            let granted = begin(call, &domain, &stream, "purge", may)?;
+            let granted = begin(call, &domain, &stream, &Deed::Purge)?;
             let jetstream = call.capabilities.jetstream.clone();
             wasmtime::error::Ok((jetstream, call.time_for(timeout), granted))
         })?;

@@ -30,7 +30,7 @@ pub use node::{Node, NodeInfo, Ports, SystemInfo, ThisNode};
 pub use replication::{Held, Replication, ReplicationError};
 pub use tables::{Page, ROWS_OF_A_PAGE, Row, TableInfo, TableName, Tables, TablesError};
 
-pub(crate) use call::Call;
+pub(crate) use call::{Call, Purpose};
 pub(crate) use config::Counted;
 pub(crate) use grants::{Keys, is_stream_name};
 pub(crate) use meter::{Capability, Exceeded, HostCalls, Meter};

@@ -121,7 +121,7 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
             let granted = if !is_subject(&subject) {
                 let text = format!("'{}' is no subject for a request", subject.escape_debug());
                 Err(wit::Error::InvalidRequest(text))
-            } else if let Some(refused) = call.keys.missing(|g| g.nats.may_request(&subject)) {
+            } else if let Some(refused) = call.missing(|g| g.nats.may_request(&subject)) {
                 Err(wit::Error::Denied(format!("{refused} send requests to '{subject}'")))
             } else {
                 Ok(())
@@ -153,7 +153,7 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
             let call = access.get();
             call.meter.host_call(Capability::Nats, 0)?;
             let nats = call.capabilities.nats.clone();
-            let refused = call.keys.missing(|grants| grants.nats.servers);
+            let refused = call.missing(|grants| grants.nats.servers);
             wasmtime::error::Ok((nats, call.time_for(timeout), refused))
         })?;
         if let Some(refused) = refused {

@@ -94,14 +94,19 @@ type Answer<T> = Result<std::result::Result<T, wit::Error>>;
 
 impl wit::Host for Call {}
 
-/// Charges a call, and checks the grant and the names.
+/// Charges a call, and checks whether it is allowed, and the names.
 fn begin<'n>(
     call: &mut Call,
     bytes: usize,
+    changes: bool,
     mut names: impl Iterator<Item = &'n str>,
 ) -> Answer<()> {
     call.meter.host_call(Capability::Replication, bytes)?;
-    if let Some(refused) = call.keys.missing(|grants| grants.replication) {
+    let refused = match changes {
+        true => call.missing_to_change(|grants| grants.replication),
+        false => call.missing(|grants| grants.replication),
+    };
+    if let Some(refused) = refused {
         let text = format!("{refused} use 'replication'");
         return Ok(Err(wit::Error::Denied(text)));
     }
@@ -121,7 +126,7 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
             let call = access.get();
             let bytes = tables.iter().map(|table| table.database.len() + table.name.len()).sum();
             let names = tables.iter().flat_map(|table| [&*table.database, &*table.name]);
-            let begun = begin(call, bytes, names)?;
+            let begun = begin(call, bytes, true, names)?;
             let timeout = call.time_for(ENSURE_MILLISECONDS);
             wasmtime::error::Ok((call.capabilities.replication.clone(), timeout, begun))
         })?;
@@ -145,7 +150,7 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
     async fn settle(accessor: &Accessor<T, Self>, node: String, timeout: u64) -> Answer<()> {
         let (replication, timeout, begun) = accessor.with(|mut access| {
             let call = access.get();
-            let begun = begin(call, node.len(), std::iter::once(&*node))?;
+            let begun = begin(call, node.len(), false, std::iter::once(&*node))?;
             let timeout = call.time_for(timeout);
             wasmtime::error::Ok((call.capabilities.replication.clone(), timeout, begun))
         })?;

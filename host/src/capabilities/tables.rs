@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use wasmtime::Result;
 use wasmtime::component::{Accessor, HasSelf};
 
-use crate::capabilities::grants::{SYSTEM_DATABASE, TableGrants};
+use crate::capabilities::grants::SYSTEM_DATABASE;
 use crate::capabilities::{BoxFuture, Call, Capability};
 use crate::json;
 use crate::wit::harper::plugin::tables as wit;
@@ -203,21 +203,27 @@ type Answer<T> = Result<Refused<T>>;
 
 impl wit::Host for Call {}
 
-/// Charges a call, and checks the grant.
-fn begin(
-    call: &mut Call,
-    name: &TableName,
-    bytes: usize,
-    what: &str,
-    is_granted: impl Fn(&TableGrants) -> bool,
-) -> Answer<()> {
+/// What is done with one table.
+enum Deed {
+    Read,
+    Write,
+    Create,
+}
+
+/// Charges a call, and checks whether it is allowed.
+fn begin(call: &mut Call, name: &TableName, bytes: usize, deed: &Deed) -> Answer<()> {
     let TableName { database, table } = name;
     call.meter.host_call(Capability::Tables, database.len() + table.len() + bytes)?;
-    let Some(refused) = call.keys.missing(|grants| is_granted(&grants.tables)) else {
-        return Ok(Ok(()));
+    let (verb, refused) = match deed {
+        Deed::Read => ("read", call.missing(|g| g.tables.may_read(database, table))),
+        Deed::Write => ("write", call.missing_to_change(|g| g.tables.may_write(database, table))),
+        Deed::Create => {
+            ("create", call.missing_to_change(|g| g.tables.may_create(database, table)))
+        }
     };
+    let Some(refused) = refused else { return Ok(Ok(())) };
     let name = format!("{database}.{table}");
-    let text = format!("{refused} {what} the table '{}'", name.escape_debug());
+    let text = format!("{refused} {verb} the table '{}'", name.escape_debug());
     Ok(Err(wit::Error::Denied(text)))
 }
 
@@ -251,8 +257,7 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
         let name = TableName { database, table };
         let (tables, granted) = accessor.with(|mut access| {
             let call = access.get();
-            let may = |grants: &TableGrants| grants.may_read(&name.database, &name.table);
-            let granted = begin(call, &name, key.len(), "read", may)?;
+            let granted = begin(call, &name, key.len(), &Deed::Read)?;
             wasmtime::error::Ok((call.capabilities.tables.clone(), granted))
         })?;
         if let Err(refused) = granted {
@@ -276,9 +281,8 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
         let name = TableName { database, table };
         let (tables, granted) = accessor.with(|mut access| {
             let call = access.get();
-            let may = |grants: &TableGrants| grants.may_read(&name.database, &name.table);
             let bytes = after.as_ref().map_or(0, String::len);
-            let granted = begin(call, &name, bytes, "read", may)?;
+            let granted = begin(call, &name, bytes, &Deed::Read)?;
             wasmtime::error::Ok((call.capabilities.tables.clone(), granted))
         })?;
         if let Err(refused) = granted {
@@ -304,8 +308,7 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
         let name = TableName { database, table };
         let (tables, checked) = accessor.with(|mut access| {
             let call = access.get();
-            let may = |grants: &TableGrants| grants.may_write(&name.database, &name.table);
-            let granted = begin(call, &name, key.len() + value.len(), "write", may)?;
+            let granted = begin(call, &name, key.len() + value.len(), &Deed::Write)?;
             call.meter.at_once(json::built_size(value.as_bytes()))?;
             let checked = granted.and_then(|()| check(&value));
             wasmtime::error::Ok((call.capabilities.tables.clone(), checked))
@@ -326,8 +329,7 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
         let name = TableName { database, table };
         let (tables, granted) = accessor.with(|mut access| {
             let call = access.get();
-            let may = |grants: &TableGrants| grants.may_write(&name.database, &name.table);
-            let granted = begin(call, &name, key.len() + expected.len(), "write", may)?;
+            let granted = begin(call, &name, key.len() + expected.len(), &Deed::Write)?;
             wasmtime::error::Ok((call.capabilities.tables.clone(), granted))
         })?;
         if let Err(refused) = granted {
@@ -340,9 +342,7 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
         let table = TableInfo::from(table);
         let (tables, granted) = accessor.with(|mut access| {
             let call = access.get();
-            let name = &table.name;
-            let may = |grants: &TableGrants| grants.may_create(&name.database, &name.table);
-            let granted = begin(call, name, bytes(&table), "create", may)?;
+            let granted = begin(call, &table.name, bytes(&table), &Deed::Create)?;
             wasmtime::error::Ok((call.capabilities.tables.clone(), granted))
         })?;
         if let Err(refused) = granted {
@@ -355,11 +355,11 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
         let all: Vec<_> = all.into_iter().map(TableInfo::from).collect();
         let (tables, refused) = accessor.with(|mut access| {
             let call = access.get();
+            // None at all is a call too.
+            call.meter.host_call(Capability::Tables, 0)?;
             let mut refused = None;
             for table in &all {
-                let (name, bytes) = (&table.name, bytes(table));
-                let may = |grants: &TableGrants| grants.may_create(&name.database, &name.table);
-                let granted = begin(call, name, bytes, "create", may)?;
+                let granted = begin(call, &table.name, bytes(table), &Deed::Create)?;
                 refused = refused.or(granted.err());
             }
             wasmtime::error::Ok((call.capabilities.tables.clone(), refused))
@@ -374,7 +374,7 @@ impl<T: Send> wit::HostWithStore<T> for HasSelf<Call> {
         let (tables, refused) = accessor.with(|mut access| {
             let call = access.get();
             call.meter.host_call(Capability::Tables, 0)?;
-            let refused = call.keys.missing(|grants| grants.tables.describe);
+            let refused = call.missing(|grants| grants.tables.describe);
             wasmtime::error::Ok((call.capabilities.tables.clone(), refused))
         })?;
         if let Some(refused) = refused {

@@ -154,10 +154,11 @@ fn example(description: Description<'_>) -> String {
     text.trim_end().to_owned()
 }
 
-/// What clap has to say, as this program says it.
+/// What clap has to say, as this program says it. `not_loaded` are plugins of the node that was asked.
 pub(super) fn explained(
     error: &clap::Error,
     operations: &[Operation],
+    not_loaded: &[String],
     arguments: &[OsString],
 ) -> Usage {
     let context = |kind| match error.get(kind) {
@@ -181,7 +182,18 @@ pub(super) fn explained(
             Some(known) => format!("did you mean '{known}'?"),
             None => "harper-host --help lists them".into(),
         };
-        return Usage(format!("'{}' is no operation: {hint}", printable(word)));
+        let mut text = format!("'{}' is no operation: {hint}", printable(word));
+        if let Some(first) = not_loaded.first() {
+            let names = not_loaded.iter().map(|name| format!("'{}'", printable(name)));
+            let _ = write!(
+                text,
+                "; plugins that are not loaded may have it ({}): see 'harper-host plugin list', and \
+                 'harper-host plugin reload {}'",
+                names.collect::<Vec<_>>().join(", "),
+                printable(first)
+            );
+        }
+        return Usage(text);
     }
     let called = operations
         .iter()

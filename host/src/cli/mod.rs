@@ -61,11 +61,11 @@ fn perform() -> Result<ExitCode> {
     let needs_none = |first: &std::ffi::OsString| {
         ["run", "cert", "replay"].iter().any(|command| first == command)
     };
-    let mut operations = Vec::new();
+    let (mut operations, mut not_loaded) = (Vec::new(), Vec::new());
     if !arguments.get(1).is_some_and(needs_none) {
         operations = self::operations()?;
         if arguments.get(1).is_none_or(|first| first != "plugin") {
-            of_node::add(&mut operations, &arguments);
+            not_loaded = of_node::add(&mut operations, &arguments);
         }
     }
     let matches = match help::command(&operations).try_get_matches_from(&arguments) {
@@ -79,7 +79,7 @@ fn perform() -> Result<ExitCode> {
                 output::explain(&error.render().to_string());
                 return Ok(ExitCode::from(2));
             }
-            _ => return Err(help::explained(&error, &operations, &arguments).into()),
+            _ => return Err(help::explained(&error, &operations, &not_loaded, &arguments).into()),
         },
     };
     let (name, matches) = matches.subcommand().context("no command")?;

@@ -6,10 +6,11 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::FromArgMatches;
 use harper_host::{Operation, openapi};
+use serde_json::{Map, Value};
 
 use super::arguments::Arguments;
 use super::call::Options;
-use super::client::Client;
+use super::client::{Client, Reply};
 use super::login::Login;
 use super::target::Target;
 use super::{help, tls, wait_for};
@@ -29,14 +30,15 @@ enum About<'a> {
 }
 
 /// Adds the operations of the node's plugins, where the command line is about what is not known. A node
-/// that is not there, or wants a login that would have to be asked for, has told of none.
-pub(super) fn add(operations: &mut Vec<Operation>, arguments: &[OsString]) {
+/// that is not there, or wants a login that would have to be asked for, has told of none. Returns the
+/// names of plugins that may have the operation that is asked for, and are not loaded.
+pub(super) fn add(operations: &mut Vec<Operation>, arguments: &[OsString]) -> Vec<String> {
     let name = match about(operations, arguments) {
-        About::Known => return,
+        About::Known => return Vec::new(),
         About::All => None,
         About::Unknown(name) => Some(name),
     };
-    let Ok(told) = ask(name, arguments) else { return };
+    let Ok((told, not_loaded)) = ask(name, arguments) else { return Vec::new() };
     // Nor does a plugin take the name of a command from the program.
     let is_new = |one: &Operation| {
         operations.iter().all(|known| known.name != one.name) && !is_command(&one.name)
@@ -44,6 +46,7 @@ pub(super) fn add(operations: &mut Vec<Operation>, arguments: &[OsString]) {
     let mut new: Vec<_> =
         told.into_iter().filter(|one| one.plugin.is_some() && is_new(one)).collect();
     operations.append(&mut new);
+    not_loaded
 }
 
 fn about<'a>(operations: &[Operation], arguments: &'a [OsString]) -> About<'a> {
@@ -61,12 +64,14 @@ fn about<'a>(operations: &[Operation], arguments: &'a [OsString]) -> About<'a> {
 }
 
 /// Whether the program has a command of its own of this name.
-fn is_command(name: &str) -> bool {
+pub(super) fn is_command(name: &str) -> bool {
     name == "help" || help::command(&[]).find_subcommand(name).is_some()
 }
 
-fn ask(name: Option<&str>, arguments: &[OsString]) -> Result<Vec<Operation>> {
-    let name = name.unwrap_or("operation");
+/// The node's operations; and where the one of this name is not among them, the plugins that are not
+/// loaded.
+fn ask(asked: Option<&str>, arguments: &[OsString]) -> Result<(Vec<Operation>, Vec<String>)> {
+    let name = asked.unwrap_or("operation");
     let operation = Operation::new(name, "");
     // What help is asked for is found with the words without it.
     let is_help = |word: &OsString| word == "--help" || word == "-h";
@@ -86,11 +91,19 @@ fn ask(name: Option<&str>, arguments: &[OsString]) -> Result<Vec<Operation>> {
         }
     };
     let client = Client { target, login, tls, deadline: PATIENCE };
-    let reply = wait_for(client.get("/openapi.json"))??;
-    if reply.status != 200 {
-        bail!("status {}", reply.status);
+    let body = |reply: Reply| match reply.status {
+        200 => Ok(serde_json::from_slice::<Value>(&reply.body)?),
+        status => bail!("status {status}"),
+    };
+    let operations = openapi::operations(&body(wait_for(client.get("/openapi.json"))??)?);
+    if asked.is_none_or(|name| operations.iter().any(|operation| operation.name == name)) {
+        return Ok((operations, Vec::new()));
     }
-    Ok(openapi::operations(&serde_json::from_slice(&reply.body)?))
+    let list = Map::from_iter([("operation".to_owned(), "plugin_list".into())]);
+    let plugins = wait_for(client.send(&list))?.and_then(body).unwrap_or_default();
+    let not_loaded = plugins.as_array().into_iter().flatten().filter(|one| one["loaded"] == false);
+    let names = not_loaded.filter_map(|one| one["name"].as_str().map(str::to_owned));
+    Ok((operations, names.collect()))
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! `replay`: calls that `run --record` has recorded, once more.
 
-use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use harper_host::ComponentSource;
 use harper_host::transcript::{Ended, Replayed, Transcript, replay};
+use harper_host::{ComponentSource, files};
 use serde_json::{Map, Value, json};
 
 use super::{Usage, output, wait_for};
@@ -39,13 +38,14 @@ pub(super) struct Replay {
 
 impl Replay {
     pub(super) fn run(self) -> Result<()> {
-        let text = fs::read_to_string(&self.file)
-            .with_context(|| format!("{} cannot be read", self.file.display()))?;
+        let text = files::read(&self.file).with_context(|| self.file.display().to_string())?;
+        let text = String::from_utf8_lossy(&text);
         let transcripts = Transcript::read_all(&text)
             .with_context(|| format!("{} is no file of recorded calls", self.file.display()))?;
-        let component = self.component.as_ref().map(|file| {
-            fs::read(file).with_context(|| format!("{} cannot be read", file.display()))
-        });
+        let component = self
+            .component
+            .as_ref()
+            .map(|file| files::read(file).with_context(|| file.display().to_string()));
         let component = component.transpose()?;
         let numbered = transcripts.iter().enumerate().map(|(n, transcript)| (n + 1, transcript));
         let chosen: Vec<_> = numbered
@@ -91,7 +91,10 @@ fn shown(number: usize, transcript: &Transcript, replayed: &Replayed) -> Value {
     let mut shown = Map::new();
     let mut add = |key: &str, value: Value| drop(shown.insert(key.into(), value));
     add("call", number.into());
-    add("operation", transcript.operation().into());
+    match transcript.export() {
+        Some(export) => add("export", export.into()),
+        None => add("operation", transcript.operation().into()),
+    }
     if transcript.is_cut() {
         add("cut", true.into());
     }

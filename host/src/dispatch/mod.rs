@@ -143,6 +143,12 @@ impl Dispatch {
         Ok(Installed { plugin, operations: names })
     }
 
+    /// Takes the operations of a plugin away. Calls that run end on it.
+    pub(crate) fn unload(&self, name: &str) {
+        let mut operations = self.operations.write().unwrap_or_else(PoisonError::into_inner);
+        operations.retain(|_, entry| !entry.is_of(name));
+    }
+
     /// Says who answers other nodes.
     pub(crate) fn answer_with(
         &mut self,

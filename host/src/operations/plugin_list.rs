@@ -21,5 +21,5 @@ pub(super) fn operation() -> Operation {
 }
 
 pub(super) async fn perform(plugins: Weak<Plugins>) -> Result<Value, Error> {
-    Ok(plugins.upgrade().ok_or_else(gone)?.shown())
+    Ok(plugins.upgrade().ok_or_else(gone)?.shown().await)
 }

@@ -1,4 +1,5 @@
-//! `plugin_reload`: loads a plugin again, as its file and the configuration are now.
+//! `plugin_reload`: loads a plugin again, as its file and the configuration are now; one that is
+//! configured no longer ends.
 
 use std::sync::Weak;
 
@@ -6,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::request::Fields;
 use crate::dispatch::{Error, ErrorKind};
-use crate::plugins::{PluginError, Plugins};
+use crate::plugins::{PluginError, Plugins, Reloaded};
 use crate::runtime::Operation;
 
 pub(super) fn operation() -> Operation {
@@ -32,12 +33,19 @@ pub(super) async fn perform(plugins: Weak<Plugins>, request: Value) -> Result<Va
     fields.check()?;
 
     let plugins = plugins.upgrade().ok_or_else(gone)?;
-    let loaded = plugins.reload(&name).await?;
-    Ok(json!({
-        "message": format!("plugin '{name}' successfully reloaded"),
-        "sha256": loaded.sha256,
-        "operations": loaded.operations,
-    }))
+    Ok(match plugins.reload(&name).await? {
+        Reloaded::Loaded(loaded) => json!({
+            "message": format!("plugin '{name}' successfully reloaded"),
+            "sha256": loaded.sha256,
+            "operations": loaded.operations,
+        }),
+        Reloaded::Ended => json!({
+            "message": format!(
+                "plugin '{name}' is among 'plugins' in harperdb-config.yaml no longer, and has ended"
+            ),
+            "operations": [],
+        }),
+    })
 }
 
 /// The host ends.
@@ -49,6 +57,7 @@ impl From<PluginError> for Error {
     fn from(error: PluginError) -> Self {
         let kind = match error {
             PluginError::Unknown(_) | PluginError::OfTheProgram(_) => ErrorKind::Invalid,
+            PluginError::Lost => ErrorKind::Busy,
             _ => ErrorKind::Failed,
         };
         Self::new(kind, error.to_string())

@@ -59,6 +59,9 @@ pub enum PluginError {
     /// The component cannot be used.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The host ends.
+    #[error("the host is about to end")]
+    Lost,
     /// The configuration cannot be read.
     #[error(transparent)]
     Config(#[from] ReadError),

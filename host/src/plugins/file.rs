@@ -1,10 +1,11 @@
 //! A component's file, and its hash.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
+
+use crate::files::{self, OpenError};
 
 /// The largest component, in bytes. What componentize-py makes has some twenty million.
 const LARGEST: u64 = 256 << 20;
@@ -22,6 +23,15 @@ pub enum FileError {
     /// It is a folder, a pipe or the like.
     #[error("its file is no regular file")]
     NotAFile,
+}
+
+impl From<OpenError> for FileError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Read(error) => Self::Read(error),
+            OpenError::NotAFile => Self::NotAFile,
+        }
+    }
 }
 
 /// The SHA-256 of these bytes, in lower-case hex.
@@ -43,12 +53,8 @@ pub(super) async fn read(path: &Path) -> Result<Component, FileError> {
 }
 
 fn read_now(path: &Path) -> Result<Component, FileError> {
-    // A pipe in its place would make the open wait for a writer.
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(FileError::NotAFile);
-    }
     let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    files::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LARGEST {
         return Err(FileError::TooLarge);
     }

@@ -24,5 +24,5 @@ pub use error::PluginError;
 pub use file::{FileError, sha256};
 pub use settings::{PluginSettings, grants_to_json, is_plugin_name};
 
-pub(crate) use registry::{Plugins, Trust};
+pub(crate) use registry::{Plugins, Reloaded, Trust};
 pub(crate) use settings::unknown_keys;

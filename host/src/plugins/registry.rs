@@ -61,6 +61,15 @@ pub(crate) struct LoadedNow {
     pub(crate) operations: Vec<String>,
 }
 
+/// What came of having a plugin loaded again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Reloaded {
+    /// It runs, as it is now.
+    Loaded(LoadedNow),
+    /// The configuration names it no longer, and it has ended.
+    Ended,
+}
+
 impl Plugins {
     pub(crate) fn new(
         dispatch: Arc<Dispatch>,
@@ -108,11 +117,15 @@ impl Plugins {
                     operations = running.operations.join(", "),
                     "the plugin is loaded"
                 );
-                tell_of_keys(&running.plugin);
+                tell_of_keys(&running.plugin, &trust);
                 self.know(name, file, &trust, Ok(running));
                 Ok(loaded)
             }
             Err(error) => {
+                // Whoever took the hash away has taken all that was granted.
+                if matches!(error, PluginError::NotGranted { .. }) {
+                    self.end(name);
+                }
                 if self.know(name, file, &trust, Err(error.to_string())) {
                     tracing::warn!(plugin = name, "the plugin stays as it was: {error}");
                 } else {
@@ -125,8 +138,8 @@ impl Plugins {
 
     /// Loads a plugin again, as its file and the configuration are now. New calls go to it once it has
     /// said what it is; calls that run end with the one before. When anything is wrong, that one
-    /// stays.
-    pub(crate) async fn reload(&self, name: &str) -> Result<LoadedNow, PluginError> {
+    /// stays. One that the configuration names no longer, or grants nothing, ends.
+    pub(crate) async fn reload(&self, name: &str) -> Result<Reloaded, PluginError> {
         let unknown = || PluginError::Unknown(name.to_owned());
         let known = self.known().iter().find(|known| known.name == name).map(|known| {
             (PluginSettings::new(known.name.clone(), known.file.clone()), known.trust.clone())
@@ -138,12 +151,32 @@ impl Plugins {
         };
         let configured = self.configured(name).await?;
         let settings = match (&trust, configured, found) {
-            (Trust::Hash, configured, _) => configured.ok_or_else(unknown)?,
+            (Trust::Hash, Some(configured), _) => configured,
+            (Trust::Hash, None, Some(_)) if self.config.is_some() => {
+                let _alone = self.loading.lock().await;
+                let ran = self.end(name);
+                self.known().retain(|known| known.name != name);
+                self.count();
+                if !ran {
+                    return Err(unknown());
+                }
+                tracing::info!(plugin = name, "the plugin has ended: it is configured no longer");
+                return Ok(Reloaded::Ended);
+            }
+            (Trust::Hash, None, _) => return Err(unknown()),
             (_, Some(configured), Some(found)) => PluginSettings { file: found.file, ..configured },
             (_, None, found) => found.ok_or_else(unknown)?,
             (_, Some(_), None) => return Err(unknown()),
         };
-        self.load(&settings, trust).await
+        Ok(Reloaded::Loaded(self.load(&settings, trust).await?))
+    }
+
+    /// New calls of a plugin find none from now on; those that run end on it. Returns whether it ran.
+    fn end(&self, name: &str) -> bool {
+        self.dispatch.unload(name);
+        let mut known = self.known();
+        let known = known.iter_mut().find(|known| known.name == name);
+        known.and_then(|known| known.running.take()).is_some()
     }
 
     /// A plugin's file that is named for development: its name is the file's, and what it is granted and
@@ -162,10 +195,14 @@ impl Plugins {
 
     /// What the configuration has of a plugin, now.
     async fn configured(&self, name: &str) -> Result<Option<PluginSettings>, PluginError> {
-        let Some(config) = self.config.clone() else { return Ok(None) };
+        Ok(self.all_configured().await?.into_iter().find(|plugin| plugin.name == name))
+    }
+
+    /// The plugins of the configuration, now; without a file there are none.
+    async fn all_configured(&self) -> Result<Vec<PluginSettings>, PluginError> {
+        let Some(config) = self.config.clone() else { return Ok(Vec::new()) };
         let settings = tokio::task::spawn_blocking(move || config.settings()).await;
-        let Ok(settings) = settings else { return Ok(None) };
-        Ok(settings?.plugins.into_iter().find(|plugin| plugin.name == name))
+        Ok(settings.map_err(|_| PluginError::Lost)??.plugins)
     }
 
     async fn try_load(
@@ -220,22 +257,96 @@ impl Plugins {
             Err(error) => entry.error = Some(error),
         }
         let is_running = entry.running.is_some();
+        drop(known);
+        self.count();
+        is_running
+    }
+
+    fn count(&self) {
+        let known = self.known();
         let running = known.iter().filter(|known| known.running.is_some()).count();
         self.dispatch.metrics().plugins(running, known.len() - running);
-        is_running
     }
 
     fn known(&self) -> MutexGuard<'_, Vec<Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All plugins, for whoever operates the node.
-    pub(crate) fn shown(&self) -> Value {
-        self.known().iter().map(Known::shown).collect()
+    /// All plugins, for whoever operates the node: those that are known, and those that the
+    /// configuration has got since. Where the two do not agree, `hint` says so.
+    pub(crate) async fn shown(&self) -> Value {
+        // Without a readable file nothing is known of it, and whoever changes it is told why.
+        let configured = match self.config {
+            Some(_) => self.all_configured().await.ok(),
+            None => None,
+        };
+        let known = self.known();
+        let shown = known.iter().map(|known| {
+            let of_it = |all: &Vec<PluginSettings>| {
+                all.iter().find(|settings| settings.name == known.name).cloned()
+            };
+            let mut shown = known.shown();
+            if let Some(hint) = configured.as_ref().and_then(|all| known.hint(of_it(all).as_ref()))
+            {
+                shown["hint"] = json!(hint);
+            }
+            shown
+        });
+        let is_new =
+            |settings: &&PluginSettings| known.iter().all(|known| known.name != settings.name);
+        let new = configured.iter().flatten().filter(is_new).map(|settings| {
+            json!({
+                "name": settings.name,
+                "loaded": false,
+                "file": settings.file.to_string_lossy(),
+                "hint": not_loaded(settings, "loads it"),
+            })
+        });
+        shown.chain(new).collect()
+    }
+}
+
+/// What to do to have a plugin of the configuration loaded.
+fn not_loaded(settings: &PluginSettings, what: &str) -> String {
+    let PluginSettings { name, file, sha256, .. } = settings;
+    match sha256 {
+        Some(_) => {
+            format!("it is granted and not loaded: 'harper-host plugin reload {name}' {what}")
+        }
+        None => format!(
+            "nothing is granted to it: 'harper-host plugin grant {}' does that",
+            file.display()
+        ),
     }
 }
 
 impl Known {
+    /// Where this is not what the configuration has of it now, and what to do.
+    fn hint(&self, configured: Option<&PluginSettings>) -> Option<String> {
+        if self.trust != Trust::Hash {
+            return None;
+        }
+        let reload = format!("'harper-host plugin reload {}'", self.name);
+        match (configured, &self.running) {
+            (None, Some(_)) => {
+                Some(format!("it runs, and is in harperdb-config.yaml no longer: {reload} ends it"))
+            }
+            (None, None) => None,
+            (Some(settings), None) => Some(not_loaded(settings, "tries again")),
+            (Some(PluginSettings { sha256: None, .. }), Some(_)) => {
+                Some(format!("it runs, and nothing is granted to it any more: {reload} ends it"))
+            }
+            (Some(settings), Some(Running { plugin, sha256, .. })) => {
+                let is_same = settings.sha256.as_ref() == Some(sha256)
+                    && settings.grants == plugin.keys().granted
+                    && settings.limits == plugin.limits();
+                let differs =
+                    || format!("it runs as it was granted before: {reload} loads it as it is now");
+                (!is_same).then(differs)
+            }
+        }
+    }
+
     fn shown(&self) -> Value {
         let mut shown = json!({
             "name": self.name,
@@ -278,16 +389,22 @@ fn check_hash(settings: &PluginSettings, component: &Component) -> Result<(), Pl
 }
 
 /// Tells in the log where the two keys do not fit each other.
-fn tell_of_keys(plugin: &Plugin) {
+fn tell_of_keys(plugin: &Plugin, trust: &Trust) {
     let keys = plugin.keys();
     let texts =
         |grants: &[Grant]| grants.iter().map(Grant::to_string).collect::<Vec<_>>().join(", ");
     let not_granted = keys.asked.beyond(&keys.granted);
     if !not_granted.is_empty() {
         let what = texts(&not_granted);
+        let how = match trust {
+            Trust::AnyHash(false) => {
+                "; 'run' grants it with --grant-asked, but for what is the cluster's own"
+            }
+            _ => "",
+        };
         tracing::warn!(
             plugin = plugin.name(),
-            "the plugin asks for what it is not granted: {what}"
+            "the plugin asks for what it is not granted: {what}{how}"
         );
     }
     let not_asked = keys.granted.beyond(&keys.asked);

@@ -10,7 +10,8 @@ use tokio::time::timeout_at;
 use super::call::Deadline;
 use super::clustering::Export;
 use super::{CallError, Limits, LoadError, Plugin, Runtime};
-use crate::capabilities::Exceeded;
+use crate::capabilities::{Exceeded, Purpose};
+use crate::transcript::{Asked, Recording, bytes};
 
 /// Answers that run at the same time; more wait for a place.
 pub(super) const CONCURRENT_ANSWERS: u32 = 8;
@@ -72,9 +73,28 @@ impl Runtime {
         let deadline = Deadline::after(limits.wall_clock);
         let place = timeout_at(deadline.end, places.acquire()).await;
         let Ok(Ok(_place)) = place else { return Err(CallError::Busy) };
-        let _running = self.ticker.run();
+        let recording = self.record(&export.plugin, Asked::Peer(&request));
+        let reply = self.answer_now(export, request, recording.as_ref(), deadline).await;
+        if let Some(recording) = recording {
+            let told = reply.as_deref().map(bytes::to_json);
+            recording.end(told.map_err(CallError::for_peer)).await;
+        }
+        reply
+    }
 
-        let mut store = export.store(self, false, deadline);
+    async fn answer_now(
+        &self,
+        export: &Export,
+        request: Vec<u8>,
+        recording: Option<&Recording>,
+        deadline: Deadline,
+    ) -> Result<Vec<u8>, CallError> {
+        let _running = self.ticker.run();
+        let limits = export.limits;
+        let mut store = export.store(self, Purpose::Answers, deadline);
+        if let Some(recording) = recording {
+            store.data_mut().call.capabilities = recording.around(&self.capabilities);
+        }
         // Around everything: an epoch does not interrupt a call that waits for the host.
         let reply = timeout_at(deadline.end, async {
             let exports = export.instance(&mut store).await?;

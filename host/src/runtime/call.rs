@@ -13,10 +13,10 @@ use super::limits::MemoryLimit;
 use super::ticker::TICK;
 use super::{CallError, Limits, Plugin, Runtime, error};
 use crate::capabilities::log::Logged;
-use crate::capabilities::{Call, Exceeded, HostCalls, Meter};
+use crate::capabilities::{Call, Exceeded, HostCalls, Meter, Purpose};
 use crate::dispatch::{Caller, Role, Still};
 use crate::json;
-use crate::transcript::{Begun, Recording};
+use crate::transcript::{self, Begun, Recording};
 use crate::wit::exports::harper::plugin::{manifest, operations};
 
 /// What is built of a reply takes up to so many times the bytes that the reply may have.
@@ -98,25 +98,29 @@ impl Runtime {
         if let Some(still) = still {
             still().await.map_err(CallError::Dismissed)?;
         }
-        let recording = self
-            .recorder
-            .as_ref()
-            .map(|recorder| recorder.begin(&Begun { plugin, operation, changes, caller, request }));
+        let what = transcript::Asked::Operation { operation, changes, caller, request };
+        let recording = self.record(plugin, what);
         let caller = operations::Caller {
             username: caller.username.clone(),
             super_user: caller.role == Role::SuperUser,
         };
         let asked = Asked { caller, request: text, recording };
+        let purpose = Purpose::of_operation(changes);
         let Some(threads) = &plugin.threads else {
-            return self.perform(plugin, operation, changes, asked, deadline).await;
+            return self.perform(plugin, operation, purpose, asked, deadline).await;
         };
         let (runtime, plugin, operation) = (self.clone(), plugin.clone(), operation.clone());
         let called = threads.run(async move {
             // Until the call has really ended, also one that was given up.
             let _place = place;
-            runtime.perform(&plugin, &operation, changes, asked, deadline).await
+            runtime.perform(&plugin, &operation, purpose, asked, deadline).await
         });
         called.await.unwrap_or(Err(CallError::Lost))
+    }
+
+    /// A transcript of a call that begins, where calls are recorded.
+    pub(super) fn record(&self, plugin: &Plugin, what: transcript::Asked<'_>) -> Option<Recording> {
+        self.recorder.as_ref().map(|recorder| recorder.begin(&Begun { plugin, what }))
     }
 
     /// A place to run: of the plugin's own ones first, so that its calls wait for each other and not
@@ -136,7 +140,7 @@ impl Runtime {
         &self,
         plugin: &Plugin,
         operation: &Arc<str>,
-        changes: bool,
+        purpose: Purpose,
         asked: Asked,
         deadline: Deadline,
     ) -> Result<String, CallError> {
@@ -149,11 +153,11 @@ impl Runtime {
             let waiting = plugin.idle.as_ref().and_then(Idle::take);
             let Instance { store, exports, .. } = match waiting {
                 Some(mut waiting) => {
-                    self.begin(&mut waiting.store, plugin, operation, changes, deadline);
+                    self.begin(&mut waiting.store, plugin, operation, purpose, deadline);
                     instance.insert(waiting)
                 }
                 None => {
-                    let mut store = self.store(plugin, limits, operation, changes, deadline);
+                    let mut store = self.store(plugin, limits, operation, purpose, deadline);
                     let exports = plugin.prepared.instantiate_async(&mut store).await?;
                     instance.insert(Instance { store, exports, calls: 0 })
                 }
@@ -198,7 +202,7 @@ impl Runtime {
         };
         if let Some(recording) = recording {
             let told = reply.as_deref().map_err(|error| error.for_caller(operation));
-            recording.end(told).await;
+            recording.end(told.map(|text| serde_json::from_str(text).unwrap_or_default())).await;
         }
         reply
     }
@@ -211,7 +215,7 @@ impl Runtime {
         let _running = self.ticker.run();
         let limits = plugin.limits.to_describe();
         let deadline = Deadline::after(limits.wall_clock);
-        let mut store = self.store(plugin, limits, &"describe".into(), false, deadline);
+        let mut store = self.store(plugin, limits, &"describe".into(), Purpose::Reads, deadline);
         let described = timeout_at(deadline.end, async {
             let instance = plugin.prepared.instantiate_async(&mut store).await?;
             let asks = instance.harper_plugin_manifest().call_asks(&mut store).await?;
@@ -230,10 +234,10 @@ impl Runtime {
         plugin: &Plugin,
         limits: Limits,
         operation: &Arc<str>,
-        changes: bool,
+        purpose: Purpose,
         deadline: Deadline,
     ) -> Store<State> {
-        let call = self.of_plugin(plugin, limits, operation, changes, deadline);
+        let call = self.of_plugin(plugin, limits, operation, purpose, deadline);
         let memory = MemoryLimit::new(limits.memory);
         let mut store =
             Store::new(&self.engine, State { call, memory, ticks_left: ticks(limits.cpu) });
@@ -267,11 +271,11 @@ impl Runtime {
         store: &mut Store<State>,
         plugin: &Plugin,
         operation: &Arc<str>,
-        changes: bool,
+        purpose: Purpose,
         deadline: Deadline,
     ) {
         let state = store.data_mut();
-        state.call = self.of_plugin(plugin, plugin.limits, operation, changes, deadline);
+        state.call = self.of_plugin(plugin, plugin.limits, operation, purpose, deadline);
         state.ticks_left = ticks(plugin.limits.cpu);
         store.set_epoch_deadline(1);
     }
@@ -281,13 +285,13 @@ impl Runtime {
         plugin: &Plugin,
         limits: Limits,
         operation: &Arc<str>,
-        changes: bool,
+        purpose: Purpose,
         deadline: Deadline,
     ) -> Call {
         Call {
             plugin: plugin.name.clone(),
             operation: operation.clone(),
-            changes,
+            purpose,
             capabilities: self.capabilities.clone(),
             keys: plugin.keys.clone(),
             meter: Meter::new(limits),

@@ -7,7 +7,7 @@ use wasmtime::Store;
 
 use super::call::{Deadline, State, Used};
 use super::{CallError, Limits, LoadError, Plugin, Runtime};
-use crate::capabilities::Exceeded;
+use crate::capabilities::{Exceeded, Purpose};
 use crate::wit::clustering::{Clustering, ClusteringPre};
 
 /// One of its exports.
@@ -30,8 +30,8 @@ impl Export {
     }
 
     /// A store for one call.
-    pub(super) fn store(&self, runtime: &Runtime, changes: bool, end: Deadline) -> Store<State> {
-        runtime.store(&self.plugin, self.limits, &self.name, changes, end)
+    pub(super) fn store(&self, runtime: &Runtime, purpose: Purpose, end: Deadline) -> Store<State> {
+        runtime.store(&self.plugin, self.limits, &self.name, purpose, end)
     }
 
     /// A fresh instance in it.

@@ -281,6 +281,10 @@ impl Plugin {
         &self.keys
     }
 
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
+    }
+
     pub(crate) fn sha256(&self) -> Option<&str> {
         self.sha256.as_deref()
     }

@@ -12,8 +12,10 @@ pub(crate) fn config() -> Config {
     config.wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16));
     // What no plugin needs is no way in.
     config.wasm_memory64(false);
-    config.wasm_multi_memory(false);
     config.wasm_relaxed_simd(false);
+    // What wasmtime makes to join the parts of a component, such as stubs of WASI, has the memories of
+    // both; without this it panics on such a component.
+    config.wasm_multi_memory(true);
     config
 }
 

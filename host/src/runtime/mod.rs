@@ -54,6 +54,11 @@ const CONCURRENT_CALLS_OF_OTHERS: u32 = 64;
 /// makes); what componentize-py makes has some thirty.
 const CORE_INSTANCES: u32 = 48;
 
+/// Memories and tables of one component: what componentize-qjs makes has a part each for the plugin, for
+/// what loads its modules, and for stubs of WASI. A call's limit is on all of its memories together.
+const MEMORIES: u32 = 4;
+const TABLES: u32 = 8;
+
 /// What every plugin runs in.
 pub(crate) struct Runtime {
     engine: Engine,
@@ -116,10 +121,10 @@ fn pool() -> PoolingAllocationConfig {
     pool.total_component_instances(instances)
         .total_core_instances(instances * CORE_INSTANCES)
         .max_core_instances_per_component(CORE_INSTANCES)
-        .total_memories(instances)
-        .max_memories_per_component(1)
-        .total_tables(instances * 4)
-        .max_tables_per_component(4)
+        .total_memories(instances * MEMORIES)
+        .max_memories_per_component(MEMORIES)
+        .total_tables(instances * TABLES)
+        .max_tables_per_component(TABLES)
         .table_elements(limits::TABLE_ELEMENTS)
         .total_stacks(instances)
         .max_memory_size(limits::MOST_MEMORY)

@@ -10,6 +10,8 @@ use tokio::time::timeout_at;
 use super::call::Deadline;
 use super::clustering::Export;
 use super::{CallError, Limits, LoadError, Plugin, Runtime};
+use crate::capabilities::Purpose;
+use crate::transcript::Asked;
 
 /// What finishes or undoes what is left, ready to be called.
 pub(crate) struct Recoverer {
@@ -48,7 +50,11 @@ impl Runtime {
         let _alone = one_at_a_time.lock().await;
         let deadline = Deadline::after(export.limits.wall_clock);
         let _running = self.ticker.run();
-        let mut store = export.store(self, true, deadline);
+        let mut store = export.store(self, Purpose::Changes, deadline);
+        let recording = self.record(&export.plugin, Asked::Recovery);
+        if let Some(recording) = &recording {
+            store.data_mut().call.capabilities = recording.around(&self.capabilities);
+        }
         // Around everything: an epoch does not interrupt a call that waits for the host.
         let left = timeout_at(deadline.end, async {
             let exports = export.instance(&mut store).await?;
@@ -56,6 +62,15 @@ impl Runtime {
             store.run_concurrent(async |accessor| recovery.call_recover(accessor).await).await?
         })
         .await;
-        export.ended(self, &store, left)
+        let left = export.ended(self, &store, left);
+        // A look every few seconds that found nothing would fill the file.
+        match recording {
+            Some(recording) if !(matches!(left, Ok(0)) && recording.is_a_look()) => {
+                let told = left.as_ref().map(|left| (*left).into());
+                recording.end(told.map_err(|error| error.for_caller("recover"))).await;
+            }
+            _ => {}
+        }
+        left
     }
 }

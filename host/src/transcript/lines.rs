@@ -8,6 +8,10 @@ use crate::dispatch::{Caller, Role};
 /// The version of the form that this host writes, and the only one that it reads.
 pub(super) const VERSION: u64 = 1;
 
+/// What was called, where it was no operation.
+pub(super) const PEER: &str = "peer";
+pub(super) const RECOVERY: &str = "recovery";
+
 /// One call of a plugin: its request, what happened, and its end.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Transcript {
@@ -23,9 +27,14 @@ impl Transcript {
         &self.head.plugin
     }
 
-    /// The operation's name.
+    /// The operation's name; empty of what was no operation.
     pub fn operation(&self) -> &str {
         &self.head.operation
+    }
+
+    /// What was called, where it was no operation: `peer`, an answer to another node, or `recovery`.
+    pub fn export(&self) -> Option<&str> {
+        self.head.export.as_deref()
     }
 
     /// What came of it.
@@ -81,15 +90,20 @@ impl Transcript {
 pub(super) struct Head {
     pub(super) plugin: String,
     pub(super) component: String,
+    #[serde(default)]
     pub(super) operation: String,
+    #[serde(default)]
+    pub(super) export: Option<String>,
+    #[serde(default)]
     pub(super) caller: Asker,
     #[serde(default)]
     pub(super) grants: Value,
+    #[serde(default)]
     pub(super) request: Value,
 }
 
-/// Who asked.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+/// Who asked for an operation.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub(super) struct Asker {
     username: String,
     role: String,

@@ -7,7 +7,7 @@
 //! them, one after the other. `at` is in milliseconds since the call began.
 //!
 //! ```text
-//! {"transcript":1,"plugin":"…","component":"<sha256>","operation":"…","changes":…,"caller":{…},"grants":{…},"request":{…}}
+//! {"transcript":1,"plugin":"…","component":"<sha256>","operation":"…","changes":…,"caller":{…},"request":{…},"grants":{…}}
 //! {"at":0.1,"call":0,"tables.get":{"table":"dev.dog","key":"1"}}
 //! {"at":0.1,"clock.monotonic":{},"ok":1200}
 //! {"at":2.4,"answer":0,"ok":{"key":"1","revision":"7","record":{…}}}
@@ -16,14 +16,19 @@
 //! {"at":1002.6,"reply":{…}}
 //! ```
 //!
+//! Of an answer to another node the head has `"export":"peer"` in place of an operation, and the bytes
+//! that were asked as its `request`; of what finishes and undoes earlier calls it has
+//! `"export":"recovery"`. The plugin looks for such calls every few seconds: where it found none, nothing
+//! is written.
+//!
 //! A function that waits has a line when it is called and one when it is answered; one that does not
 //! has both in one. An end has a `reply` or an `error`, the sentence that the caller was told; `cut`
 //! is there when so many lines were too many.
 //!
 //! Bytes stand as the MessagePack that they are, or as `{"$json": …}`, `{"$text": "…"}` or
 //! `{"$base64": "…"}`. Values of keys that are called a password, a secret or the like, and what
-//! stands before the `@` of a URL, are hidden: see [`crate::audit`]. Whatever else a plugin handles
-//! is in the file, which is for its owner alone.
+//! stands before the `@` of a URL, are hidden, also in texts that are JSON: see [`crate::audit`].
+//! Whatever else a plugin handles is in the file, which is for its owner alone.
 //!
 //! # Replaying
 //!
@@ -43,4 +48,4 @@ pub use lines::{Ended, ReadError, Transcript};
 pub use recorder::Recorder;
 pub use replay::{Difference, ReplayError, Replayed, replay};
 
-pub(crate) use recorder::{Begun, Recording};
+pub(crate) use recorder::{Asked, Begun, Recording};

@@ -10,7 +10,8 @@ use std::time::Instant;
 use rustix::fs::OFlags;
 use serde_json::{Map, Value, json};
 
-use super::lines::VERSION;
+use super::bytes;
+use super::lines::{PEER, RECOVERY, VERSION};
 use crate::audit::harmless;
 use crate::capabilities::Capabilities;
 use crate::dispatch::Caller;
@@ -23,7 +24,8 @@ const LONGEST: usize = 8 << 20;
 /// Bytes of the file; no transcript is begun beyond them.
 const LARGEST_FILE: u64 = 256 << 20;
 
-/// Writes a transcript of each call of a plugin to a file.
+/// Writes a transcript of each call of a plugin to a file: of its operations, of its answers to other
+/// nodes, and of its recovery where there was something to do.
 #[derive(Debug, Clone)]
 pub struct Recorder(Arc<Mutex<State>>);
 
@@ -62,20 +64,28 @@ impl Recorder {
 
     /// A call begins.
     pub(crate) fn begin(&self, call: &Begun<'_>) -> Recording {
-        let Begun { plugin, operation, changes, caller, request } = call;
-        let mut request = (*request).clone();
-        hide(&mut request);
-        let head = json!({
+        let Begun { plugin, what } = call;
+        let mut head = json!({
             "transcript": VERSION,
             "host": env!("CARGO_PKG_VERSION"),
             "plugin": plugin.name(),
             "component": plugin.sha256(),
-            "operation": operation,
-            "changes": changes,
-            "caller": { "username": caller.username, "role": caller.role.name() },
-            "grants": grants_to_json(&plugin.keys().granted),
-            "request": request,
         });
+        match what {
+            Asked::Operation { operation, changes, caller, request } => {
+                head["operation"] = json!(operation);
+                head["changes"] = json!(changes);
+                head["caller"] = json!({ "username": caller.username, "role": caller.role.name() });
+                head["request"] = (*request).clone();
+            }
+            Asked::Peer(request) => {
+                head["export"] = json!(PEER);
+                head["request"] = bytes::to_json(request);
+            }
+            Asked::Recovery => head["export"] = json!(RECOVERY),
+        }
+        hide(&mut head);
+        head["grants"] = grants_to_json(&plugin.keys().granted);
         let mut text = json::text(&head);
         text.push('\n');
         let notes = Notes { text, next: 0, cut: false };
@@ -105,10 +115,17 @@ impl Recorder {
 /// What there is to say of a call when it begins.
 pub(crate) struct Begun<'a> {
     pub(crate) plugin: &'a Plugin,
-    pub(crate) operation: &'a str,
-    pub(crate) changes: bool,
-    pub(crate) caller: &'a Caller,
-    pub(crate) request: &'a Value,
+    pub(crate) what: Asked<'a>,
+}
+
+/// What the plugin is called for.
+pub(crate) enum Asked<'a> {
+    /// An operation.
+    Operation { operation: &'a str, changes: bool, caller: &'a Caller, request: &'a Value },
+    /// An answer to another node.
+    Peer(&'a [u8]),
+    /// To finish or undo what its calls have left.
+    Recovery,
 }
 
 /// A transcript that is being made.
@@ -124,10 +141,9 @@ impl Recording {
     }
 
     /// The call has ended; the transcript is in the file when this returns.
-    pub(crate) async fn end(self, ended: Result<&str, String>) {
+    pub(crate) async fn end(self, ended: Result<Value, String>) {
         let end = match ended {
-            Ok(reply) => {
-                let mut reply = serde_json::from_str(reply).unwrap_or_default();
+            Ok(mut reply) => {
                 hide(&mut reply);
                 json!({ "at": self.tape.at(), "reply": reply })
             }
@@ -137,6 +153,13 @@ impl Recording {
         // Other than by a task that was stopped with the runtime this does not fail.
         let recorder = self.recorder;
         let _ = tokio::task::spawn_blocking(move || recorder.write(&text)).await;
+    }
+}
+
+impl Recording {
+    /// Whether the plugin has waited for no more than one answer.
+    pub(crate) fn is_a_look(&self) -> bool {
+        lock(&self.tape.notes).next <= 1
     }
 }
 
@@ -214,21 +237,49 @@ impl Tape {
     }
 }
 
-/// Hides what may be a secret.
+/// JSON within texts within JSON, and so on: what is deeper is hidden whole, as is a text of which more
+/// than so many bytes would be built.
+const DEEPEST: usize = 8;
+const MOST_BUILT: usize = 64 << 20;
+const HIDDEN: &str = "********";
+
+/// Hides what may be a secret, also in texts that are JSON. What is hidden once stays as it is.
 pub(super) fn hide(value: &mut Value) {
-    json::mask_secrets(value);
-    hide_logins(value);
+    hide_within(value, DEEPEST);
 }
 
-fn hide_logins(value: &mut Value) {
+fn hide_within(value: &mut Value, depth: usize) {
+    json::mask_secrets(value);
+    hide_in_texts(value, depth);
+}
+
+fn hide_in_texts(value: &mut Value, depth: usize) {
     match value {
-        Value::String(text) if text.contains("://") && text.contains('@') => {
-            *text = harmless(text);
+        Value::String(text) => match hidden_json(text, depth) {
+            Some(hidden) => *text = hidden,
+            None if text.contains("://") && text.contains('@') => *text = harmless(text),
+            None => {}
+        },
+        Value::Object(fields) => {
+            fields.values_mut().for_each(|value| hide_in_texts(value, depth));
         }
-        Value::Object(fields) => fields.values_mut().for_each(hide_logins),
-        Value::Array(items) => items.iter_mut().for_each(hide_logins),
+        Value::Array(items) => items.iter_mut().for_each(|item| hide_in_texts(item, depth)),
         _ => {}
     }
+}
+
+/// The same of a text that is JSON: as it was, where there is nothing to hide. None of another text.
+fn hidden_json(text: &str, depth: usize) -> Option<String> {
+    if !text.trim_start().starts_with(['{', '[']) || json::check(text).is_err() {
+        return None;
+    }
+    if depth == 0 || json::built_size(text.as_bytes()) > MOST_BUILT {
+        return Some(HIDDEN.into());
+    }
+    let before: Value = serde_json::from_str(text).ok()?;
+    let mut after = before.clone();
+    hide_within(&mut after, depth - 1);
+    Some(if after == before { text.to_owned() } else { json::text(&after) })
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -238,6 +289,34 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // covers: transcripts.texts
+    #[test]
+    fn secrets_in_texts_are_hidden_however_deep() {
+        let mut text = json!({ "password": "s3cr3t", "url": "nats://me:s3cr3t@h", "kept": 1 });
+        for depth in 0..12 {
+            let mut value = json!({ "body": [json::text(&text)], "at": "me@h", "n": "12" });
+            let whole = value.clone();
+            hide(&mut value);
+            assert!(!value.to_string().contains("s3cr3t"), "{depth}: {value}");
+            assert_eq!(value.to_string().contains("kept"), depth < DEEPEST, "{depth}: {value}");
+            assert_eq!((&value["at"], &value["n"]), (&json!("me@h"), &json!("12")));
+            // A replay hides what was hidden once more.
+            let mut again = value.clone();
+            hide(&mut again);
+            assert_eq!(again, value);
+            text = whole;
+        }
+        for kept in [r#"{ "b" : 1 , "mail": "me@h", "u": "http://h/" }"#, "[1, 2]", "{", "[x"] {
+            let mut value = json!(kept);
+            hide(&mut value);
+            assert_eq!(value, kept);
+        }
+        // Sixty times as much would be built of it.
+        let mut large = json!(format!("[{}{{}}]", "{},".repeat(1 << 18)));
+        hide(&mut large);
+        assert_eq!(large, HIDDEN);
+    }
 
     // covers: transcripts.file
     #[test]

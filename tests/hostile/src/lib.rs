@@ -77,6 +77,19 @@ const NAMES: &[&str] = &[
     "version",
 ];
 
+/// Those that say that they change something.
+const CHANGES: &[&str] = &[
+    "config_get_to_change",
+    "config_set",
+    "config_set_again",
+    "config_set_zeros",
+    "jetstream_purge",
+    "tables_put",
+    "tables_delete",
+    "tables_create",
+    "ensure_streams",
+];
+
 impl manifest::Guest for Hostile {
     fn asks() -> manifest::Grants {
         settings::asks()
@@ -100,7 +113,7 @@ impl Guest for Hostile {
         let operation = |name: &str| Operation {
             name: if name.is_empty() { prefix.to_owned() } else { format!("{prefix}_{name}") },
             super_user: *name != *"echo",
-            changes: *name == *"config_get_to_change",
+            changes: CHANGES.contains(&name) && settings["changes"] != false,
             warning: None,
             help: help.clone(),
             schema: schema.clone(),

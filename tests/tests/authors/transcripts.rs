@@ -3,9 +3,11 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use harper_host::recovery::Recovery;
 use harper_host::testing::{Cluster, FakeNode, Peer, Server};
 use harper_host::transcript::{Ended, Recorder, Transcript, replay};
 use harper_host::{Caller, ComponentSource, Error, Grants, Host, Limits};
+use harper_tests::nats::eventually;
 use harper_tests::{CLUSTER_HEALTH, HOSTILE};
 use serde_json::{Value, json};
 
@@ -188,12 +190,89 @@ async fn secrets_are_hidden() {
     // What this plugin replies is what it was told: lists of numbers and texts within texts.
     for line in text.lines().filter(|line| !line.contains("\"reply\"")) {
         let hidden = line.replace(&format!(r#""value":"\"{SECRET}\"""#), "");
-        let hidden = hidden.replace(&format!(r#""payload":"{{\"password\":\"{SECRET}\"}}""#), "");
         assert!(!hidden.contains(SECRET), "{line}");
     }
     assert!(text.contains("kept") && text.contains("********"));
     let mode = std::fs::metadata(recorded.file()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+}
+
+/// The clustering plugin's answers, which it gives like operations.
+// covers: transcripts.peers
+#[tokio::test]
+async fn answers_to_other_nodes_are_recorded_and_replayed() {
+    let cluster = "{ node_name: node-a, tables: { dev.dog: [id, name] } }";
+    let recorded = Recorded::hostile(serde_yaml::from_str(cluster).unwrap(), Grants::default());
+    let recorded = recorded.await;
+    let requests = [
+        json!({ "operation": "describe_all" }),
+        json!({ "operation": "cluster_status", "password": "s3cr3t" }),
+        json!({ "operation": "none_of_ours" }),
+    ];
+    let requests = requests.map(|request| harper_wire::encode(&request.into()));
+    for request in requests.into_iter().chain([vec![0xff]]) {
+        recorded.host.answer_peer(request).await;
+    }
+    let text = recorded.text();
+    assert!(!text.contains("s3cr3t"), "{text}");
+    let all = Transcript::read_all(&text).unwrap();
+    let ends: Vec<_> = all.iter().map(|one| format!("{:?}", one.ended())).collect();
+    assert!(ends[0].contains("dog") && ends[0].contains("success"), "{ends:?}");
+    assert!(ends[2].contains("none_of_ours"), "{ends:?}");
+    assert_eq!(all.len(), 4);
+    for transcript in &all {
+        assert_eq!((transcript.plugin(), transcript.export()), ("clustering", Some("peer")));
+        let replayed = replay(transcript, ComponentSource::clustering()).await.unwrap();
+        assert!(replayed.is_same && replayed.difference.is_none(), "{replayed:?}");
+    }
+    // As if another table had been described.
+    let other = Transcript::read_all(&text.replacen("dog", "cat", 1)).unwrap();
+    let replayed = replay(&other[0], ComponentSource::clustering()).await.unwrap();
+    assert!(!replayed.is_same, "{replayed:?}");
+    // Another plugin gives no answers.
+    assert!(replay(&all[0], ComponentSource::bytes(HOSTILE)).await.is_err());
+    let other = only(&first_of(&text, r#""export":"pear""#));
+    let error = replay(&other, ComponentSource::clustering()).await.unwrap_err();
+    let text = "the transcript is of 'pear', which no plugin of this host has";
+    assert_eq!(error.to_string(), text);
+}
+
+/// The first transcript, of something else.
+fn first_of(text: &str, export: &str) -> String {
+    let text = text.replace(r#""export":"peer""#, export);
+    let second = text[1..].find("{\"transcript\"").unwrap() + 1;
+    text[..second].to_owned()
+}
+
+// covers: transcripts.recovery
+#[tokio::test]
+async fn recovery_is_recorded_where_it_had_something_to_do() {
+    let cluster = || Cluster { node_name: Some("node-a".into()), ..Cluster::default() };
+    let recorded = Recorded::hostile(cluster(), Grants::default()).await;
+    let nothing = Recovery::start(recorded.host.clone());
+    let none_is_left = "\nharper_operations_left 0\n";
+    eventually("it has looked", async || recorded.host.metrics().contains(none_is_left))
+        .await
+        .unwrap();
+    drop(nothing);
+    assert_eq!(recorded.text(), "", "there was nothing to do");
+
+    // What is stopped may have left something.
+    let file = recorded.file();
+    let recorder = Recorder::open(&file).unwrap();
+    let node = FakeNode::new(cluster());
+    let mut limits = Limits::default();
+    limits.host_calls = 0;
+    let builder = Host::builder().config(node.config().clone()).record(recorder);
+    let host = node.give_to(builder).recovery_limits(limits).build().await.unwrap();
+    let _recovery = Recovery::start(host);
+    let of_recovery = || {
+        let all = Transcript::read_all(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        all.into_iter().find(|one| one.export() == Some("recovery"))
+    };
+    eventually("it is recorded", async || of_recovery().is_some()).await.unwrap();
+    let text = "Operation 'recover' was stopped: it made more than 0 calls to the host";
+    assert_eq!(*of_recovery().unwrap().ended(), Ended::Error(text.into()));
 }
 
 // covers: transcripts.bounded

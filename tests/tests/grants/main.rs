@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod changes;
 mod config;
 mod jetstream;
 mod nats;
@@ -10,8 +11,9 @@ mod tables;
 
 use harper_host::testing::{Cluster, FakeNode};
 use harper_host::{BuildError, ComponentSource, Grants, Limits};
+use harper_tests::hostile::hostile;
 use harper_tests::{HOSTILE, Node};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The hostile plugin on a node of a cluster that is not there, with these grants.
 struct Granted {
@@ -25,10 +27,19 @@ impl Granted {
     }
 
     async fn try_new(cluster: &str, grants: Grants) -> anyhow::Result<Self> {
+        Self::of(HOSTILE, cluster, grants).await
+    }
+
+    /// The same plugin, each operation of which says that it changes nothing.
+    async fn changing_nothing(cluster: &str, grants: Grants) -> Self {
+        Self::of(&hostile(&json!({ "changes": false })), cluster, grants).await.unwrap()
+    }
+
+    async fn of(component: &[u8], cluster: &str, grants: Grants) -> anyhow::Result<Self> {
         let cluster: Cluster = serde_yaml::from_str(cluster)?;
         let fake = FakeNode::new(cluster);
         let node = Node::with("", |host| {
-            let component = ComponentSource::bytes(HOSTILE);
+            let component = ComponentSource::bytes(component);
             fake.give_to(host).plugin("hostile", component, grants, Limits::default())
         });
         Ok(Self { node: node.await?, fake })
@@ -63,8 +74,8 @@ fn denied(text: &str) -> Result<Value, String> {
 #[tokio::test]
 async fn what_a_node_is_needs_no_grant() {
     let granted = Granted::new("{ node_name: node-a, uptime: 3 }", Grants::default()).await;
-    let node = granted.send(serde_json::json!({ "operation": "hostile_node" })).await;
-    let expected = serde_json::json!({
+    let node = granted.send(json!({ "operation": "hostile_node" })).await;
+    let expected = json!({
         "name": "node-a",
         "clustering": true,
         "ports": [9932, 9925],

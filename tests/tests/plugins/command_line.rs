@@ -119,6 +119,18 @@ fn operations_of_plugins_are_commands() {
     let (ok, error) = call(elsewhere.path(), &["hostile_version"]);
     assert!(!ok && error.contains("'hostile_version' is no operation"), "{error}");
 
+    // One that is granted, and not loaded yet.
+    let hostile = json!({ "name": "hostile", "file": "hostile.wasm", "sha256": sha256 });
+    let late = folder.component("late", &json!({ "prefix": "late" })).unwrap();
+    let late = json!({ "name": "late", "file": "late.wasm", "sha256": late });
+    folder.configure(&json!([hostile, late])).unwrap();
+    let (ok, error) = call(root, &["late_version"]);
+    let text = "plugins that are not loaded may have it ('late'): see 'harper-host plugin list', and \
+                'harper-host plugin reload late'";
+    assert!(!ok && error.contains(text), "{error}");
+    assert!(call(root, &["plugin", "reload", "late"]).0);
+    assert_eq!(call(root, &["late_version"]), (true, "null\n".into()));
+
     let (ok, shown) = call(root, &["plugin_list"]);
     assert!(ok && shown.contains(&format!("sha256: {sha256}")), "{shown}");
     let log = node.log();
@@ -171,6 +183,9 @@ fn run_takes_a_plugin_that_is_being_worked_on() {
     folder.component("hostile", &json!({ "version": 1 })).unwrap();
     folder.configure(&json!(null)).unwrap();
     let file = folder.path().join("hostile.wasm");
+    let log = Node::start(folder.path(), &["--plugin", file.to_str().unwrap()]).log();
+    assert!(log.contains("the plugin asks for what it is not granted: config.read a, "), "{log}");
+    assert!(log.contains("; 'run' grants it with --grant-asked, but for what is "), "{log}");
     let options = ["--plugin", file.to_str().unwrap(), "--grant-asked"];
     let node = Node::start(folder.path(), &options);
     assert!(!node.url.is_empty());

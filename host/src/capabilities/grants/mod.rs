@@ -27,6 +27,10 @@
 //!
 //! `log`, `clock` and `node` need none.
 //!
+//! What changes something (`config.write`, `jetstream.purge`, `tables.write`, `tables.create`) takes a
+//! third key: the operation that is called must be described as one that `changes` something. Nothing
+//! is written behind the audit log's back; the host's own plugin keeps to it too.
+//!
 //! # What nobody else is given
 //!
 //! Some subjects are the cluster's own machinery, `replication` too, the database `system` is the

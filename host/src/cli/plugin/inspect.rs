@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use harper_host::plugins::{Description, Door, PluginSettings};
-use harper_host::{Grant, Grants};
+use harper_host::{Grant, Grants, LoadError};
 use serde_json::{Value, json};
 
 use super::super::output::printable;
@@ -32,6 +32,10 @@ pub(in crate::cli) struct Inspect {
 impl Inspect {
     pub(super) fn run(self) -> Result<()> {
         let description = describe(&self.file)?;
+        // Of what is no component there is nothing to show.
+        if let Err(error @ LoadError::NotAComponent { .. }) = description.offer {
+            return Err(error.into());
+        }
         let file = super::configuration(&self.root.folder()?)?;
         let plugins = super::configured(file.as_ref())?;
         let granted = granted_to(&plugins, &description.sha256);

@@ -52,7 +52,7 @@ impl Plugin {
     /// `operations` are those that this program's nodes have.
     pub(super) fn run(self, operations: &[Operation]) -> Result<()> {
         match self.command {
-            Command::New(new) => new.run(),
+            Command::New(new) => new.run(operations),
             Command::Test(test) => test.run(),
             Command::Inspect(inspect) => inspect.run(),
             Command::Grant(grant) => grant.run(),

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use harper_host::Operation;
+
+use super::super::of_node::is_command;
 use super::super::{Usage, output};
 
 /// Make a folder with a plugin to begin with: one operation, in Rust, with tests
@@ -66,13 +69,26 @@ const FILES: &[(&str, &str)] = &[
 ];
 
 impl New {
-    pub(super) fn run(self) -> Result<()> {
+    pub(super) fn run(self, operations: &[Operation]) -> Result<()> {
         let name = &self.name;
         if !is_crate_name(name) {
             return Err(Usage(format!(
                 "'{}' is no name for a plugin: take up to 60 lower-case letters, digits, - and _, \
                  a letter first",
                 output::printable(name)
+            ))
+            .into());
+        }
+        // Its one operation would be taken from nobody: the plugin would not load, or not be called.
+        let word = name.replace('-', "_");
+        let owner = if operations.iter().any(|operation| operation.name == word) {
+            Some("an operation that every node has")
+        } else {
+            is_command(&word).then_some("a command of this program")
+        };
+        if let Some(owner) = owner {
+            return Err(Usage(format!(
+                "'{word}' is {owner}, and the plugin's operation would be called so: take another name"
             ))
             .into());
         }

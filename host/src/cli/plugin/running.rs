@@ -16,7 +16,8 @@ pub(in crate::cli) struct List {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 New calls go to the new component once it has said what it is; calls that run end on the old one.
-When it cannot be loaded, everything stays as it was.")]
+When it cannot be loaded, everything stays as it was. One that is in the configuration no longer, or is
+granted nothing there, ends.")]
 pub(in crate::cli) struct Reload {
     /// Its name among plugins in harperdb-config.yaml
     #[arg(value_name = "NAME")]

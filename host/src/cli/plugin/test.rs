@@ -1,9 +1,9 @@
 //! `plugin test`: a component against cases that are folders.
 
-use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use harper_host::files;
 use harper_host::plugins::Description;
 use harper_host::testing::{Case, Tested};
 
@@ -33,8 +33,8 @@ impl Test {
         if cases.is_empty() {
             bail!("there are no cases in {}: none has a request.json", self.folder.display());
         }
-        let component = fs::read(&self.component)
-            .with_context(|| format!("{} cannot be read", self.component.display()))?;
+        let component =
+            files::read(&self.component).with_context(|| self.component.display().to_string())?;
         let name = super::name_of(&self.component).unwrap_or_else(|_| "plugin".into());
         wait_for(async {
             let offer = Description::of_bytes(component.clone()).await.offer?;
