@@ -16,6 +16,7 @@ use crate::config::{ConfigFile, FileError, HUB_ROUTES, LEAF_ROUTES};
 use crate::data::Data;
 use crate::dispatch::{Caller, Dispatch, Error, Native, Reply, Still};
 use crate::figures::Figures;
+use crate::flow::DeadLetters;
 use crate::metrics::{self, Metrics};
 use crate::nats;
 use crate::operations;
@@ -110,6 +111,14 @@ impl Host {
         metrics::text(&self.registries().collect::<Vec<_>>())
     }
 
+    /// Looks at what [`metrics`](Self::metrics) shows of how far other nodes are, if that was not done
+    /// in the last five seconds. Takes two seconds at the most.
+    pub async fn look_for_metrics(&self) {
+        if let Some(replicator) = &self.replicator {
+            replicator.look_at_readers().await;
+        }
+    }
+
     pub(crate) fn registries(&self) -> impl Iterator<Item = &Registry> {
         let own = self.dispatch.metrics().registry();
         let of_servers = self.servers.as_ref().map(nats::Nats::registry);
@@ -174,6 +183,7 @@ pub struct HostBuilder {
     servers: Option<nats::Nats>,
     replicator: Option<Replicator>,
     figures: Option<Arc<Figures>>,
+    dead_letters: Option<DeadLetters>,
     log: Option<Arc<dyn Log>>,
     clock: Option<Arc<dyn Clock>>,
     node: Option<Arc<dyn Node>>,
@@ -316,6 +326,13 @@ impl HostBuilder {
         self
     }
 
+    /// What came from other nodes and could not be applied: the operations `dead_letters`,
+    /// `apply_dead_letters` and `drop_dead_letters`. Without, they say that clustering is not enabled.
+    pub fn dead_letters(mut self, letters: DeadLetters) -> Self {
+        self.dead_letters = Some(letters);
+        self
+    }
+
     /// The network to ask other nodes over. Without, operations that need it say that clustering is
     /// not enabled.
     pub fn nats(mut self, nats: impl Nats) -> Self {
@@ -446,7 +463,8 @@ impl HostBuilder {
             native.extend(operations::of_configuration(file, config.clone()));
         }
         if file.is_some() {
-            native.push(operations::of_replication(self.figures.clone()));
+            let (figures, replicator) = (self.figures.clone(), self.replicator.clone());
+            native.extend(operations::of_replication(figures, replicator, self.dead_letters));
         }
         native.extend(self.operations);
         let capabilities = Capabilities {

@@ -44,8 +44,10 @@ async fn recover(host: Host) {
                 before.max(1)
             }
         };
-        if left != before {
-            tracing::info!(left, "operations between nodes are neither done nor undone yet");
+        match left {
+            _ if left == before => {}
+            0 => tracing::info!("all operations between nodes are done or undone"),
+            _ => tracing::info!(left, "operations between nodes are neither done nor undone yet"),
         }
         before = left;
         let wait = if left == 0 { LOOK } else { AGAIN };

@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 /// Nothing here takes longer.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -41,7 +42,11 @@ struct Node(Child);
 
 impl Node {
     fn start(root: &Path) -> Self {
-        let mut node = Self(command(root).spawn().unwrap());
+        Self::by(command(root))
+    }
+
+    fn by(mut command: Command) -> Self {
+        let mut node = Self(command.spawn().unwrap());
         let mut line = String::new();
         BufReader::new(node.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
         if !line.starts_with("harper-host is ready at ") {
@@ -205,12 +210,64 @@ fn a_node_tells_how_far_replication_is() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&failed));
     let own =
         "Own changes: 0 published, 0 waiting for 0.0 s, 0 failures, 0 lost to the log, 0 refused\n";
-    assert_eq!(said, format!("This node subscribes to no table.\n\n{own}"));
+    let nobody = "This node subscribes to no table.\n\nNobody reads tables of this node.\n";
+    assert_eq!(said, format!("{nobody}\n{own}"));
     let metrics = metrics(root.path());
     assert!(metrics.contains("harper_replication_outbox_changes 0.0"), "{metrics}");
     node.signal(Signal::TERM);
     let (code, said) = node.ended();
     assert_eq!(code, Some(0), "{said}");
+}
+
+fn said_by(root: &Path, change: impl FnOnce(&mut Command)) -> String {
+    let mut command = command(root);
+    change(&mut command);
+    let node = Node::by(command);
+    node.signal(Signal::TERM);
+    node.ended().1
+}
+
+// covers: clustering.own-authority, clustering.log.fields
+#[test]
+fn a_start_says_what_it_makes_of_its_cluster_and_each_line_is_plain_json() {
+    let root = tempfile::tempdir().unwrap();
+    let own = "this node has begun a cluster of its own";
+    // Once: the second start finds it.
+    for times in [1, 0] {
+        let said = said_by(root.path(), |_| {});
+        assert_eq!(said.matches(own).count(), times, "{said}");
+        let lines = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let is_ready = |line: &Value| line["message"] == "the NATS servers are ready";
+        let ready: Vec<_> = lines.filter(is_ready).collect();
+        let [ready] = &ready[..] else { panic!("{said}") };
+        for port in ["hub_cluster", "hub_leafnodes", "hub_clients", "leaf_clients"] {
+            assert!(ready[port].as_u64().is_some_and(|port| port > 0), "{port}: {ready}");
+        }
+    }
+}
+
+// covers: cert.import.running
+#[test]
+fn whoever_imports_under_a_running_node_is_told_that_it_does_not_use_it_yet() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let cert = |root: &Path, words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_harper-host"));
+        command.arg("cert").args(words).arg("--rootpath").arg(root);
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        said
+    };
+    said_by(first.path(), |_| {});
+    let bundle = first.path().join("node-2.json");
+    let bundle = bundle.to_str().unwrap();
+    cert(first.path(), &["issue", "node-2", "--out", bundle]);
+    let node = Node::start(second.path());
+    let said = cert(second.path(), &["import", "--force", bundle]);
+    assert!(said.contains("the node runs: it uses what was imported when it is started again"));
+    drop(node);
+    let said = cert(second.path(), &["import", bundle]);
+    assert!(!said.contains("the node runs"), "{said}");
 }
 
 fn refused(change: impl FnOnce(&mut Command)) -> String {

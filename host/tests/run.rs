@@ -179,7 +179,7 @@ fn a_node_from_its_first_start_to_its_end() {
     assert_eq!(node.ended().0, Some(0));
 }
 
-// covers: configuration.unknown-keys
+// covers: configuration.unknown-keys, configuration.unknown-variables
 #[test]
 fn what_a_start_does_not_use_is_said_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -191,9 +191,15 @@ fn what_a_start_does_not_use_is_said_once() {
     let text =
         fs::read_to_string(&file).unwrap() + "\nrootPath: /srv\nauthentcation:\n  cacheTTL: 1\n";
     fs::write(&file, &text).unwrap();
-    let node = Node::start(with_admin(folder.path()));
+    let mut again = with_admin(folder.path());
+    again.env("OPERATIONSAPI_NETWORK_PROT", "1").env("CLUSTERING_ZZZ", "secret");
+    let node = Node::start(again);
     node.signal(Signal::TERM);
     let (_, log) = node.ended();
+    let unknown = "the environment has variables that mean nothing here: CLUSTERING_ZZZ, \
+                   OPERATIONSAPI_NETWORK_PROT (did you mean OPERATIONSAPI_NETWORK_PORT?)";
+    assert_eq!(log.matches(unknown).count(), 1, "{log}");
+    assert!(!log.contains("secret"), "{log}");
     let unknown = "harperdb-config.yaml has keys that mean nothing here: rootPath, authentcation \
                    (did you mean authentication?)";
     assert_eq!(log.matches(unknown).count(), 1, "{log}");

@@ -10,7 +10,7 @@ use futures_util::future::{join_all, try_join_all};
 use harper_host::config::{self, ConfigFile};
 use harper_host::data::{Data, DataConfig};
 use harper_host::figures::Figures;
-use harper_host::flow::{Flow, FlowConfig};
+use harper_host::flow::{DeadLetters, Flow, FlowConfig};
 use harper_host::live_routes::{LiveRoutes, Routes};
 use harper_host::peers::Peers;
 use harper_host::recovery::Recovery;
@@ -91,6 +91,8 @@ impl ClusterNode {
         let figures = Arc::new(Figures::new());
         let node = ThisNode::clustered(name, nats.ports().hub_cluster)
             .with_status_timeout(wanted.status_timeout);
+        let republish = wanted.flow.is_some_and(|flow| flow.republish);
+        let letters = DeadLetters::new(store.clone(), data.clone(), name, republish);
         let host = Host::builder()
             .root_path(folder)
             .config_file(file.clone())
@@ -100,6 +102,7 @@ impl ClusterNode {
             .tables(data.clone())
             .data(data.clone())
             .figures(figures.clone())
+            .dead_letters(letters)
             .build()
             .await?;
         let peers = Peers::answer(nats.client(), name, host.clone()).await?;

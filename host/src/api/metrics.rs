@@ -24,6 +24,7 @@ pub(super) async fn metrics(
     if let Err(refused) = auth::reader(&api.users, &peer, &headers).await {
         return refused.answer_to(&headers);
     }
+    api.host.look_for_metrics().await;
     let registries: Vec<_> = api.host.registries().chain([api.users.registry()]).collect();
     let text = metrics::text(&registries);
     ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response()

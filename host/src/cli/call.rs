@@ -1,17 +1,23 @@
 //! An operation on a running node, from the words of the command line to what is printed.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
 use harper_host::Operation;
+use serde_json::Value;
 
 use super::arguments::Arguments;
 use super::client::{Client, Reply};
 use super::description::Description;
 use super::login::Login;
+use super::output::printable;
 use super::target::{Root, Target};
-use super::{Usage, confirm, output, prompt, tls, wait_for};
+use super::{Usage, confirm, output, prompt, purge, tls, wait_for};
+
+/// The exit code of what was done in part: the reply says which.
+const PARTLY: u8 = 3;
 
 /// What every operation takes beside its keys.
 #[derive(Debug, clap::Args)]
@@ -39,10 +45,29 @@ pub(super) struct Options {
     pub timeout: u64,
 }
 
-/// Calls the operation, and prints the reply.
-pub(super) fn call(operation: &Operation, options: Options) -> Result<()> {
+/// Calls the operation, and prints the reply. The exit code says whether all of it was done.
+pub(super) fn call(operation: &Operation, options: Options) -> Result<ExitCode> {
     let (reply, as_json) = ask(operation, options)?;
-    output::reply(&reply, as_json)
+    output::reply(&reply, as_json)?;
+    Ok(match is_partial(operation, &reply) {
+        true => ExitCode::from(PARTLY),
+        false => ExitCode::SUCCESS,
+    })
+}
+
+/// Whether what was asked is done in part, where a reply that went well says so.
+fn is_partial(operation: &Operation, reply: &Reply) -> bool {
+    let key = match &*operation.name {
+        "configure_cluster" => "failed_nodes",
+        "apply_dead_letters" => "left",
+        _ => return false,
+    };
+    let reply = output::value(reply).unwrap_or_default();
+    match &reply[key] {
+        Value::Array(list) => !list.is_empty(),
+        Value::Number(left) => left.as_u64() != Some(0),
+        _ => false,
+    }
 }
 
 /// Calls the operation: checks the words, asks if something would be taken away, finds out as whom,
@@ -57,21 +82,37 @@ pub(super) fn ask(operation: &Operation, options: Options) -> Result<(Reply, boo
     let mut required = description.required().filter(|(_, required)| *required);
     let complete = required.all(|(key, _)| arguments.request.contains_key(key))
         || arguments.request.keys().any(|key| description.is_deprecated(key));
-    if let Some(warning) = operation.warning.as_ref().filter(|_| complete && !options.force) {
-        confirm::confirm(operation, warning, &arguments.request, &target)?;
+    let warning = operation.warning.as_ref().filter(|_| complete && !options.force);
+    // The node can say more of what would be lost. Where nobody can be asked it need not.
+    let mut client = None;
+    if let Some(warning) = warning {
+        let mut warning = printable(warning);
+        if operation.name == purge::OPERATION && prompt::can_ask() {
+            let client = client.insert(client_for(target.clone(), &options, &mut arguments)?);
+            warning = format!("{warning}\n{}", purge::unread(client, &arguments.request));
+        }
+        confirm::confirm(operation, &warning, &arguments.request, &target)?;
     }
     let is_here = matches!(target, Target::Folder(_));
     find_password(operation, &mut arguments, is_here && options.password_stdin)?;
+    let client = match client {
+        Some(client) => client,
+        None => client_for(target, &options, &mut arguments)?,
+    };
+    let reply = wait_for(client.send(&arguments.request))??;
+    Ok((reply, arguments.json))
+}
+
+/// Finds out as whom, and with which certificates.
+fn client_for(target: Target, options: &Options, arguments: &mut Arguments) -> Result<Client> {
     let (tls, login) = match &target {
         Target::Folder(_) => (None, None),
         Target::Url(url) => {
             let tls = url.tls.then(|| tls::connector(options.cacert.as_deref())).transpose()?;
-            (tls, Some(Login::find(&mut arguments, &options, url)?))
+            (tls, Some(Login::find(arguments, options, url)?))
         }
     };
-    let client = Client { target, login, tls, deadline: Duration::from_secs(options.timeout) };
-    let reply = wait_for(client.send(&arguments.request))??;
-    Ok((reply, arguments.json))
+    Ok(Client { target, login, tls, deadline: Duration::from_secs(options.timeout) })
 }
 
 /// A password that is a key of the operation, such as that of a new user, need not stand on the
@@ -88,4 +129,29 @@ fn find_password(operation: &Operation, arguments: &mut Arguments, stdin: bool) 
     };
     arguments.request.insert("password".into(), password.as_str().into());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // covers: cli.exit-3
+    #[test]
+    fn what_is_done_in_part_is_told_apart() {
+        let is_partial = |name: &str, body: &str| {
+            let reply =
+                Reply { status: 200, body: body.to_owned().into(), from: "http://h".into() };
+            super::is_partial(&Operation::new(name, ""), &reply)
+        };
+        for (name, body, is_so) in [
+            ("configure_cluster", r#"{"message":"m","failed_nodes":["b"],"connections":[]}"#, true),
+            ("configure_cluster", r#"{"message":"m","failed_nodes":[]}"#, false),
+            ("configure_cluster", r#"{"message":"Cluster successfully configured."}"#, false),
+            ("apply_dead_letters", r#"{"applied":1,"left":2}"#, true),
+            ("apply_dead_letters", r#"{"applied":3,"left":0}"#, false),
+            ("search_by_id", r#"[{"failed_nodes":["b"],"left":1}]"#, false),
+        ] {
+            assert_eq!(is_partial(name, body), is_so, "{name} {body}");
+        }
+    }
 }

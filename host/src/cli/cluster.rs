@@ -9,7 +9,7 @@ use harper_host::Host;
 use harper_host::config::{Clustering, ConfigFile, Settings};
 use harper_host::data::Data;
 use harper_host::figures::Figures;
-use harper_host::flow::{Flow, FlowConfig};
+use harper_host::flow::{DeadLetters, Flow, FlowConfig};
 use harper_host::keys::{ClusterFiles, GivenPassword, Wanted};
 use harper_host::live_routes::{LiveRoutes, Routes};
 use harper_host::nats::{Config, Nats, Supervisor, Tls};
@@ -119,6 +119,12 @@ impl Servers {
     /// What is counted of the rows that come and go.
     pub(super) fn figures(&self) -> &Arc<Figures> {
         &self.figures
+    }
+
+    /// What came from other nodes and could not be applied.
+    pub(super) fn dead_letters(&self, data: &Data) -> DeadLetters {
+        let (store, node) = (self.store.clone(), self.nats.node_name());
+        DeadLetters::new(store, data.clone(), node, self.flow.republish)
     }
 
     /// Answers other nodes, lets rows flow, ends what earlier operations have left, and follows the

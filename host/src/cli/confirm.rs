@@ -6,12 +6,12 @@ use anyhow::{Result, bail};
 use harper_host::Operation;
 use serde_json::{Map, Value, json};
 
-use super::output::{printable, yaml};
+use super::output::yaml;
 use super::target::Target;
 use super::{Usage, prompt};
 
 /// Asks whoever is at the terminal, and is an error unless they say yes. Without a terminal there
-/// is nobody to ask.
+/// is nobody to ask. `warning` is fit for it.
 pub(super) fn confirm(
     operation: &Operation,
     warning: &str,
@@ -26,7 +26,7 @@ pub(super) fn confirm(
         .into());
     }
     let mut stderr = stderr();
-    writeln!(stderr, "{}", printable(warning))?;
+    writeln!(stderr, "{warning}")?;
     writeln!(stderr, "To {target} goes:")?;
     for line in yaml(shown(request).to_string().as_bytes())?.lines() {
         writeln!(stderr, "  {line}")?;

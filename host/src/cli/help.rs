@@ -33,7 +33,7 @@ const TEMPLATE: &str = "\
 /// operation.
 pub(super) fn command(operations: &[Operation]) -> Command {
     let about = "Runs a node that serves Harper's operations API, and calls operations on nodes";
-    let usage = "harper-host run [OPTIONS]\n       harper-host cert COMMAND\n       harper-host plugin COMMAND\n       harper-host replay FILE\n       harper-host replication [OPTIONS]\n       harper-host OPERATION [OPTIONS] [KEY=VALUE]...";
+    let usage = "harper-host run [OPTIONS]\n       harper-host cert COMMAND\n       harper-host plugin COMMAND\n       harper-host replay FILE\n       harper-host replication [COMMAND] [OPTIONS]\n       harper-host OPERATION [OPTIONS] [KEY=VALUE]...";
     Command::new("harper-host")
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
@@ -42,8 +42,8 @@ pub(super) fn command(operations: &[Operation]) -> Command {
         .subcommand(Cert::augment_args(Command::new("cert")))
         .subcommand(Plugin::augment_args(Command::new("plugin")))
         .subcommand(Replay::augment_args(Command::new("replay")))
-        .subcommand(replication::command())
-        .subcommands(operations.iter().map(of_operation))
+        .subcommand(replication::command(operations))
+        .subcommands(operations.iter().map(|one| of_operation(one, &one.name).hide(true)))
         .about(about)
         .override_usage(usage)
         .help_template(
@@ -75,9 +75,10 @@ fn list(operations: &[Operation]) -> String {
     list.trim_end().to_owned()
 }
 
-fn of_operation(operation: &Operation) -> Command {
+/// An operation, as the command that these words are.
+pub(super) fn of_operation(operation: &Operation, words: &str) -> Command {
     let description = Description(operation);
-    let mut usage = format!("harper-host {} [OPTIONS]", operation.name);
+    let mut usage = format!("harper-host {words} [OPTIONS]");
     for (key, required) in description.required().filter(|(key, _)| !description.is_deprecated(key))
     {
         let key = printable(key);
@@ -92,7 +93,6 @@ fn of_operation(operation: &Operation) -> Command {
         .help_template(TEMPLATE)
         .before_help(keys(description))
         .after_help(example(description))
-        .hide(true)
 }
 
 fn keys(description: Description<'_>) -> String {

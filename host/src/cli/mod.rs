@@ -9,13 +9,13 @@
 //! | `plugin/` | `plugin`: the plugins of others |
 //! | `replay.rs` | `replay`: recorded calls of plugins, once more |
 //! | `call.rs` | an operation on a running node, from its words to what is printed |
-//! | `replication.rs` | `replication`: how far subscriptions are, as a table |
+//! | `replication.rs` | `replication`: how far subscriptions and their readers are, as tables |
 //! | `arguments.rs` | the words `key=value` |
 //! | `description.rs` | what an operation's schema says of its keys |
 //! | `target.rs` | which node |
 //! | `login.rs` | as whom |
 //! | `of_node.rs` | operations that only a running node knows, those of plugins |
-//! | `confirm.rs` | the question before something is taken away |
+//! | `confirm.rs`, `purge.rs` | the question before something is taken away, and what a purge takes |
 //! | `client.rs`, `tls.rs` | the request, over a socket, TCP or TLS |
 //! | `output.rs` | what is printed, and the exit codes |
 //! | `prompt.rs` | questions on the terminal |
@@ -36,6 +36,7 @@ mod of_node;
 mod output;
 mod plugin;
 mod prompt;
+mod purge;
 mod replay;
 mod replication;
 mod run;
@@ -82,18 +83,17 @@ fn perform() -> Result<ExitCode> {
         },
     };
     let (name, matches) = matches.subcommand().context("no command")?;
-    let find = |name: &str| operations.iter().find(|operation| operation.name == name);
     if name == "replication" {
-        let operation = find(replication::OPERATION).context("no such operation")?;
-        replication::show(operation, call::Options::from_arg_matches(matches)?)?;
-        return Ok(ExitCode::SUCCESS);
+        return replication::run(&operations, matches);
     }
-    match find(name) {
+    match operations.iter().find(|operation| operation.name == name) {
         None if name == "cert" => cert::Cert::from_arg_matches(matches)?.run()?,
         None if name == "plugin" => plugin::Plugin::from_arg_matches(matches)?.run(&operations)?,
         None if name == "replay" => replay::Replay::from_arg_matches(matches)?.run()?,
         None => run::Run::from_arg_matches(matches)?.run()?,
-        Some(operation) => call::call(operation, call::Options::from_arg_matches(matches)?)?,
+        Some(operation) => {
+            return call::call(operation, call::Options::from_arg_matches(matches)?);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,6 @@
 //! `run`: a node in the foreground, from the first start to a clean end.
 
+use std::ffi::OsString;
 use std::fs::DirBuilder;
 use std::io::{Write, stdout};
 use std::os::unix::fs::DirBuilderExt;
@@ -71,6 +72,7 @@ impl Run {
             tracing::info!("{} was made", config::FILE_NAME);
         }
         warn_of_unknown_keys(&file)?;
+        warn_of_unknown_variables();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let result = runtime.block_on(serve(root, file, settings, &self));
         // Whatever still blocks a thread must not keep a node that was told to stop.
@@ -85,21 +87,35 @@ fn warn_of_unknown_keys(file: &ConfigFile) -> Result<()> {
     if unknown.is_empty() {
         return Ok(());
     }
-    let shown = |(key, meant): (String, Option<String>)| match meant {
-        Some(meant) => format!("{key} (did you mean {meant}?)"),
-        None => key,
-    };
-    let keys: Vec<_> = unknown.into_iter().map(shown).collect();
-    tracing::warn!("{} has keys that mean nothing here: {}", config::FILE_NAME, keys.join(", "));
+    tracing::warn!("{} has keys that mean nothing here: {}", config::FILE_NAME, listed(unknown));
     Ok(())
 }
 
-/// Variables that are no text cannot be ours.
-pub(super) fn overrides() -> Result<Overrides> {
-    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-        Some((name.into_string().ok()?, value.into_string().ok()?))
+/// The same of the environment; of values nothing is said.
+fn warn_of_unknown_variables() {
+    let all: Vec<_> = std::env::vars_os().filter_map(text).collect();
+    let names = all.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let unknown = Overrides::unknown_variables(names);
+    if !unknown.is_empty() {
+        tracing::warn!("the environment has variables that mean nothing here: {}", listed(unknown));
+    }
+}
+
+fn listed(unknown: Vec<(String, Option<String>)>) -> String {
+    let shown = |(name, meant): (String, Option<String>)| match meant {
+        Some(meant) => format!("{name} (did you mean {meant}?)"),
+        None => name,
     };
+    unknown.into_iter().map(shown).collect::<Vec<_>>().join(", ")
+}
+
+pub(super) fn overrides() -> Result<Overrides> {
     Ok(Overrides::from_variables(std::env::vars_os().filter_map(text))?)
+}
+
+/// A variable; none that is no text, which cannot be ours.
+fn text((name, value): (OsString, OsString)) -> Option<(String, String)> {
+    Some((name.into_string().ok()?, value.into_string().ok()?))
 }
 
 async fn serve(root: &Path, file: ConfigFile, settings: Settings, options: &Run) -> Result<()> {
@@ -143,6 +159,7 @@ async fn serve(root: &Path, file: ConfigFile, settings: Settings, options: &Run)
     }
     if let Some(servers) = &servers {
         host = host
+            .dead_letters(servers.dead_letters(&data))
             .servers(servers.nats().clone())
             .replicator(servers.replicator().clone())
             .figures(servers.figures().clone());

@@ -44,7 +44,7 @@ pub(super) fn variable(name: &str) -> Option<String> {
 }
 
 /// Where an operation is sent.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Target {
     /// The node in this folder, through its socket.
     Folder(PathBuf),
@@ -119,7 +119,7 @@ impl fmt::Display for Target {
 }
 
 /// The address of a node's operations API.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Url {
     pub tls: bool,
     /// A name or an address, an IPv6 one without brackets.

@@ -96,7 +96,7 @@ fn look_in(mapping: &Map<String, Value>, above: &str, found: &mut Vec<(String, O
 }
 
 /// The candidate that is most like `name`, if any is like it.
-fn nearest(name: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
+pub(super) fn nearest(name: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
     if name.len() > LONGEST {
         return None;
     }

@@ -8,8 +8,16 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::keys::nearest;
 use super::settings::{Kind, SETTINGS};
 use crate::capabilities::KeyPath;
+
+/// How variables begin that are nobody else's. Those of other keys, such as `TLS_…`, other programs may
+/// have.
+const PREFIXES: [&str; 3] = ["OPERATIONSAPI_", "CLUSTERING_", "HDB_ADMIN_"];
+/// Variables of ours that are no keys.
+const OTHERS: [&str; 4] =
+    ["CLUSTERING_PASSWORD", "CLUSTERING_PASSWORD_FILE", "HDB_ADMIN_USERNAME", "HDB_ADMIN_PASSWORD"];
 
 /// Values that lie over those of the file and are never written into it.
 #[derive(Debug, Clone, Default)]
@@ -64,6 +72,33 @@ impl Overrides {
             }
         }
         Ok(Self { values })
+    }
+
+    /// Those among `variables` that look like ours and mean nothing, each perhaps with the one that
+    /// was meant. An empty one counts as none.
+    pub fn unknown_variables<'v>(
+        variables: impl IntoIterator<Item = (&'v str, &'v str)>,
+    ) -> Vec<(String, Option<String>)> {
+        let known = || {
+            let settings = SETTINGS.iter().map(|setting| setting.variable());
+            settings.chain(OTHERS.map(String::from))
+        };
+        let mut unknown = Vec::new();
+        for (name, value) in variables {
+            let upper = name.to_ascii_uppercase();
+            let Some(prefix) = PREFIXES.iter().find(|prefix| upper.starts_with(*prefix)) else {
+                continue;
+            };
+            if value.is_empty() || known().any(|known| known == name) {
+                continue;
+            }
+            // What all of them begin with makes none more like another.
+            let rests = known().filter_map(|known| Some(known.strip_prefix(prefix)?.to_owned()));
+            let meant = nearest(&upper[prefix.len()..], rests);
+            unknown.push((name.to_owned(), meant.map(|rest| format!("{prefix}{rest}"))));
+        }
+        unknown.sort();
+        unknown
     }
 
     pub(super) fn get(&self, path: &KeyPath) -> Option<&Value> {
@@ -126,6 +161,39 @@ mod tests {
         };
         assert_eq!(port("null"), None);
         assert_eq!(port(""), Some(1));
+    }
+
+    // covers: configuration.unknown-variables
+    #[test]
+    fn a_variable_that_is_misspelt_is_told_with_the_one_that_was_meant() {
+        let unknown = Overrides::unknown_variables([
+            ("CLUSTERING_NODE_NAME", "a"),
+            ("clustering_enabled", "true"),
+            ("CLUSTERING_HUBSERVER_CLUSTER_NETWORK_PROT", "1"),
+            ("HDB_ADMIN_PASWORD", "secret"),
+            ("OPERATIONSAPI_ZZZ", "1"),
+            // Those that are right, empty, or somebody else's.
+            ("CLUSTERING_NODENAME", "a"),
+            ("CLUSTERING_PASSWORD_FILE", "/x"),
+            ("CLUSTERING_NODENAM", ""),
+            ("TLS_CERT", "/x"),
+            ("HOME", "/"),
+        ]);
+        let told: Vec<_> =
+            unknown.iter().map(|(name, meant)| (&**name, meant.as_deref())).collect();
+        assert_eq!(
+            told,
+            [
+                (
+                    "CLUSTERING_HUBSERVER_CLUSTER_NETWORK_PROT",
+                    Some("CLUSTERING_HUBSERVER_CLUSTER_NETWORK_PORT")
+                ),
+                ("CLUSTERING_NODE_NAME", Some("CLUSTERING_NODENAME")),
+                ("HDB_ADMIN_PASWORD", Some("HDB_ADMIN_PASSWORD")),
+                ("OPERATIONSAPI_ZZZ", None),
+                ("clustering_enabled", Some("CLUSTERING_ENABLED")),
+            ]
+        );
     }
 
     // covers: plugins.file-only

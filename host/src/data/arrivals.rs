@@ -29,6 +29,9 @@ pub struct Applied {
     pub subscription: String,
     /// The last sequence of the stream that was applied, laid aside or passed over.
     pub sequence: u64,
+    /// Messages of the subscription so far that were gone before they were read.
+    #[serde(default)]
+    pub gap: u64,
 }
 
 /// What came on one stream, in its order.
@@ -38,6 +41,8 @@ pub struct Arrivals {
     pub source: String,
     /// The stream's name.
     pub stream: String,
+    /// The table that it is of.
+    pub table: TableName,
     /// What whoever read it took for applied; if it is something else by now, nothing is done.
     pub before: Option<Applied>,
     /// What is applied with this.
@@ -118,13 +123,14 @@ pub(super) fn applied(
 
 /// Does all of it. One that cannot be done is laid aside, and keeps the others from nothing.
 pub(super) fn apply(t: &mut Transaction<'_>, arrivals: Arrivals) -> Result<Outcome, Error> {
-    let Arrivals { source, stream, before, applied: place, changes, dead, are_told } = arrivals;
+    let Arrivals { source, stream, table, before, applied: place, changes, dead, are_told } =
+        arrivals;
     if applied(&t.redb.open_table(APPLIED)?, &source, &stream)? != before {
         return Err(Error::Conflict);
     }
     let mut outcome = Outcome::default();
     let mut letters = dead;
-    let mut ties = Ties { source: &source, sequence: 0, keys: HashSet::new() };
+    let mut ties = Ties::on(&source);
     let mut changes = changes.into_iter().peekable();
     while let Some(arrival) = changes.next() {
         let message = arrival.message.clone();
@@ -144,7 +150,7 @@ pub(super) fn apply(t: &mut Transaction<'_>, arrivals: Arrivals) -> Result<Outco
     letters.dedup_by_key(|(message, _)| message.sequence);
     for (message, reason) in letters {
         outcome.why_dead.get_or_insert_with(|| reason.clone());
-        dead::lay_aside(t, &source, &stream, &message, reason)?;
+        dead::lay_aside(t, (&source, &stream, &table), &message, reason)?;
         outcome.dead += 1;
     }
     let place = serde_json::to_vec(&place).map_err(store::Error::Value)?;
@@ -157,7 +163,7 @@ pub(super) fn apply(t: &mut Transaction<'_>, arrivals: Arrivals) -> Result<Outco
 
 /// Which of two changes of the same version is the later one. Ours have no such: but nodes whose
 /// clocks count milliseconds do, and parts of one message have the same.
-struct Ties<'s> {
+pub(super) struct Ties<'s> {
     source: &'s str,
     /// The message.
     sequence: u64,
@@ -165,8 +171,15 @@ struct Ties<'s> {
     keys: HashSet<(TableName, Key)>,
 }
 
+impl<'s> Ties<'s> {
+    /// Of what comes on a stream of `source`.
+    pub(super) fn on(source: &'s str) -> Self {
+        Self { source, sequence: 0, keys: HashSet::new() }
+    }
+}
+
 /// Does one, and returns how many rows were changed, and how many were not.
-fn one(
+pub(super) fn one(
     t: &mut Transaction<'_>,
     arrival: Arrival,
     is_told: bool,

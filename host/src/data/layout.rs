@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | `data.databases` | name | JSON: when it was made |
 //! | `data.tables` | id | JSON: name, primary key, attributes, when it was made |
-//! | `data.state` | what is said | the last timestamp, sequence and id that were given, keys in the log, what of it was published, bytes of dead letters |
+//! | `data.state` | what is said | the last timestamp, sequence and id that were given, keys in the log, what of it was published, bytes of dead letters and the last number of one |
 //! | `data.updated` | table's id | when a row was written or deleted last, ms |
 //! | `data.log` | sequence | keys in it (4 bytes), then a [`Change`](super::Change) as MessagePack |
 //! | `data.applied` | source, stream | JSON: an [`Applied`](super::Applied) |

@@ -15,7 +15,7 @@
 //! | `outgoing.rs` | the same with the rows as they are now |
 //! | `exchange.rs` | what came from other nodes, and what goes to them, as a whole |
 //! | `arrivals.rs` | what came from other nodes, and up to where it was applied |
-//! | `dead.rs` | what of it could not be applied |
+//! | `dead.rs`, `letters.rs` | what of it could not be applied, and what is done with that |
 //! | `search.rs` | rows in chunks, from one snapshot |
 //! | `lookup.rs` | rows of many keys in chunks |
 //! | `capability.rs` | all of it as plugins see it |
@@ -53,6 +53,7 @@ mod exchange;
 mod expiry;
 mod key;
 mod layout;
+mod letters;
 mod limits;
 mod lookup;
 mod merge;
@@ -87,9 +88,11 @@ use writer::{Shared, Writer};
 
 pub use arrivals::{Applied, Arrival, Arrivals, Incoming, Outcome};
 pub use changes::{Change, ChangeKind, Changes};
+pub(crate) use dead::Letters;
 pub use dead::{DeadLetter, Message};
 pub use error::Error;
 pub use key::{Key, KeyError};
+pub use letters::{Again, Listed, Tried, Which};
 pub use limits::{DataLimits, MAX_KEY, MAX_NAME};
 pub use merge::Foreign;
 pub use names::{NameError, check_attribute, check_database, check_table};

@@ -7,6 +7,7 @@ use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
 use super::catalog::{Catalog, StoredDatabase, Table, write_database, write_table};
 use super::changes::{Change, ChangeKind};
+use super::dead::{self, Letters};
 use super::error::Error;
 use super::key::Key;
 use super::layout::{self, DATABASES, LOG, STATE, TABLES, UPDATED};
@@ -21,7 +22,8 @@ const SEQUENCE: &str = "sequence";
 const LAST_ID: &str = "last_id";
 const LOG_KEYS: &str = "log_keys";
 pub(super) const PUBLISHED: &str = "published";
-const LETTERS: &str = "letter_bytes";
+const LETTER_BYTES: &str = "letter_bytes";
+const LAST_LETTER: &str = "last_letter";
 
 /// What the file says once, and each group changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,6 +39,10 @@ pub(super) struct State {
     pub published: u64,
     /// Bytes of the messages that were laid aside.
     pub letter_bytes: u64,
+    /// The last number that one of them was given.
+    pub last_letter: u64,
+    /// How many there are.
+    pub letters: Letters,
 }
 
 impl State {
@@ -50,7 +56,9 @@ impl State {
             last_id: get(LAST_ID)?,
             log_keys: get(LOG_KEYS)?,
             published: get(PUBLISHED)?,
-            letter_bytes: get(LETTERS)?,
+            letter_bytes: get(LETTER_BYTES)?,
+            last_letter: get(LAST_LETTER)?,
+            letters: dead::count_all(transaction)?,
         })
     }
 
@@ -61,7 +69,8 @@ impl State {
         table.insert(LAST_ID, self.last_id)?;
         table.insert(LOG_KEYS, self.log_keys)?;
         table.insert(PUBLISHED, self.published)?;
-        table.insert(LETTERS, self.letter_bytes)?;
+        table.insert(LETTER_BYTES, self.letter_bytes)?;
+        table.insert(LAST_LETTER, self.last_letter)?;
         Ok(())
     }
 }

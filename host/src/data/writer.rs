@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::catalog::Catalog;
+use super::dead::Letters;
 use super::error::Error;
 use super::layout;
 use super::limits::DataLimits;
@@ -35,10 +36,13 @@ const ROWS: usize = 20_000;
 const LONGEST: Duration = Duration::from_secs(1);
 
 /// What the writer shares with readers, as of the last commit.
+#[derive(Default)]
 pub(super) struct Shared {
     catalog: RwLock<Arc<Catalog>>,
     /// The last sequence in the log.
     pub sequence: watch::Sender<u64>,
+    /// How many messages are laid aside.
+    pub letters: watch::Sender<Letters>,
 }
 
 impl Shared {
@@ -50,6 +54,11 @@ impl Shared {
         let catalog = Arc::new(catalog.clone());
         *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = catalog;
         self.sequence.send_replace(state.sequence);
+        self.letters.send_if_modified(|letters| {
+            let is_other = !Arc::ptr_eq(letters, &state.letters);
+            letters.clone_from(&state.letters);
+            is_other
+        });
     }
 }
 
@@ -125,8 +134,7 @@ impl Writer {
         let (alive, ended) = watch::channel(());
         let (ready, started) = oneshot::channel();
         let run = move || {
-            let shared =
-                Arc::new(Shared { catalog: RwLock::default(), sequence: watch::Sender::new(0) });
+            let shared = Arc::new(Shared::default());
             let mut thread = Thread { store, limits, node, clock, shared, known: None };
             let began = thread.read();
             let is_fine = began.is_ok();

@@ -9,21 +9,28 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
-use super::{Shared, SubscriptionFigures as Figures, now};
+use super::{Shared, State, SubscriptionFigures as Figures, now};
 
 /// One number of each subscription.
 enum Number {
     Counter(fn(&Figures) -> u64),
-    Gauge(fn(&Figures) -> f64),
+    /// None is not shown.
+    Gauge(fn(&Figures) -> Option<f64>),
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a float of so many messages is near enough")]
-const NUMBERS: [(&str, &str, Option<Unit>, Number); 6] = [
+const NUMBERS: [(&str, &str, Option<Unit>, Number); 8] = [
+    (
+        "reached",
+        "Whether a subscription's node is reached: while it is not, its lag is not known",
+        None,
+        Number::Gauge(|one| Some(f64::from(u8::from(one.state != State::Away)))),
+    ),
     (
         "lag_messages",
         "Messages of a subscription that are not applied yet",
         None,
-        Number::Gauge(|one| one.lag_messages as f64),
+        Number::Gauge(|one| one.lag_messages.map(|messages| messages as f64)),
     ),
     (
         "lag",
@@ -43,6 +50,12 @@ const NUMBERS: [(&str, &str, Option<Unit>, Number); 6] = [
         "Messages that could not be applied, and were put aside",
         None,
         Number::Counter(|one| one.dead_lettered),
+    ),
+    (
+        "dead_letters",
+        "Those that are put aside now",
+        None,
+        Number::Gauge(|one| Some(one.dead_letters as f64)),
     ),
     (
         "gap",
@@ -87,10 +100,14 @@ impl Collector for Shared {
                     ("database", one.table.database.as_str()),
                     ("table", one.table.table.as_str()),
                 ];
-                let encoder = family.encode_family(&labels)?;
-                match number {
-                    Number::Counter(of) => ConstCounter::new(of(one)).encode(encoder)?,
-                    Number::Gauge(of) => ConstGauge::new(of(one)).encode(encoder)?,
+                match &number {
+                    Number::Counter(of) => {
+                        ConstCounter::new(of(one)).encode(family.encode_family(&labels)?)?;
+                    }
+                    Number::Gauge(of) => {
+                        let Some(value) = of(one) else { continue };
+                        ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+                    }
                 }
             }
         }

@@ -8,7 +8,8 @@
 //! | `collector.rs` | both as metrics |
 //!
 //! Whoever applies or publishes writes into it; that costs an atomic operation and waits for
-//! nobody. Counters begin at 0 when the node starts.
+//! nobody. Counters begin at 0 when the node starts; what is lost or put aside for good the node's
+//! database knows.
 
 mod collector;
 mod outbox;
@@ -17,12 +18,15 @@ mod subscription;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use harper_wire::names;
 use prometheus_client::registry::Registry;
+use tokio::sync::watch;
 
 use crate::capabilities::TableName;
+use crate::data::Letters;
 
 pub use outbox::{Outbox, OutboxFigures};
 pub use subscription::{State, Subscription, SubscriptionFigures};
@@ -39,6 +43,8 @@ pub struct Figures {
 struct Shared {
     outbox: Outbox,
     subscriptions: Mutex<Subscriptions>,
+    /// What is put aside, by node and stream.
+    letters: OnceLock<watch::Receiver<Letters>>,
 }
 
 /// By the other node's name, and the table.
@@ -52,6 +58,8 @@ pub struct Snapshot {
     pub outbox: OutboxFigures,
     /// In the order of nodes, databases and tables.
     pub subscriptions: Vec<SubscriptionFigures>,
+    /// Messages that are put aside, those of former subscriptions among them.
+    pub dead_letters: u64,
 }
 
 impl Figures {
@@ -66,12 +74,20 @@ impl Figures {
     /// Where to count what comes from a node's table. Who counts keeps it until the subscription
     /// ends, and then calls [`forget`](Self::forget).
     pub fn subscription(&self, node: &str, table: &TableName) -> Arc<Subscription> {
-        self.shared.subscriptions().entry((node.to_owned(), table.clone())).or_default().clone()
+        let mut all = self.shared.subscriptions();
+        let one = all.entry((node.to_owned(), table.clone()));
+        one.or_insert_with(|| Arc::new(Subscription::new())).clone()
     }
 
     /// Shows a subscription no longer.
     pub fn forget(&self, node: &str, table: &TableName) {
         self.shared.subscriptions().remove(&(node.to_owned(), table.clone()));
+    }
+
+    /// Shows how many messages are put aside, as the database has it.
+    pub(crate) fn show_letters(&self, letters: watch::Receiver<Letters>) {
+        // Where rows flow again after a stop it is the same database.
+        let _ = self.shared.letters.set(letters);
     }
 
     /// Where to count what goes out.
@@ -102,9 +118,25 @@ impl Shared {
     }
 
     fn snapshot(&self, now: u64) -> Snapshot {
+        let letters = self.letters.get().map(|letters| letters.borrow().clone());
+        let letters = letters.unwrap_or_default();
+        let of = |node: &str, table: &TableName| {
+            // As a rule there are none, and no name has to be found.
+            if letters.is_empty() {
+                return 0;
+            }
+            let stream = names::stream(&table.database, &table.table);
+            letters.get(&(node.to_owned(), stream)).copied().unwrap_or_default()
+        };
         let all = self.subscriptions();
-        let figures = all.iter().map(|((node, table), one)| one.figures(node, table, now));
-        Snapshot { outbox: self.outbox.figures(now), subscriptions: figures.collect() }
+        let figures = |((node, table), one): (&(String, TableName), &Arc<Subscription>)| {
+            one.figures(node, table, (now, of(node, table)))
+        };
+        Snapshot {
+            outbox: self.outbox.figures(now),
+            subscriptions: all.iter().map(figures).collect(),
+            dead_letters: letters.values().sum(),
+        }
     }
 }
 

@@ -9,6 +9,8 @@ use crate::capabilities::TableName;
 #[derive(Debug, Default)]
 pub struct Subscription {
     is_reached: AtomicBool,
+    /// Since when it is not, in milliseconds since 1970.
+    away_since: AtomicU64,
     is_held: AtomicBool,
     /// Messages of the stream that are not seen to yet, when it was last looked at.
     pending: AtomicU64,
@@ -23,9 +25,16 @@ pub struct Subscription {
 }
 
 impl Subscription {
+    /// One that was not reached yet.
+    pub(super) fn new() -> Self {
+        Self { away_since: now().into(), ..Self::default() }
+    }
+
     /// The stream can be read, or no longer.
     pub fn set_reached(&self, is_reached: bool) {
-        self.is_reached.store(is_reached, Relaxed);
+        if self.is_reached.swap(is_reached, Relaxed) && !is_reached {
+            self.away_since.store(now(), Relaxed);
+        }
     }
 
     /// The next message waits: it is ahead of the clock, or for a table that is not here yet.
@@ -66,12 +75,17 @@ impl Subscription {
         self.dead_lettered.fetch_add(messages, Relaxed);
     }
 
-    /// So many were no longer there when they were to be read: they are lost.
-    pub fn count_gap(&self, messages: u64) {
-        self.gap.fetch_add(messages, Relaxed);
+    /// So many so far were no longer there when they were to be read: they are lost.
+    pub fn set_gap(&self, messages: u64) {
+        self.gap.store(messages, Relaxed);
     }
 
-    pub(super) fn figures(&self, node: &str, table: &TableName, now: u64) -> SubscriptionFigures {
+    pub(super) fn figures(
+        &self,
+        node: &str,
+        table: &TableName,
+        (now, dead_letters): (u64, u64),
+    ) -> SubscriptionFigures {
         let pending = self.pending.load(Relaxed);
         let since = now.saturating_sub(self.looked.load(Relaxed));
         let lag = if pending == 0 { 0 } else { self.behind.load(Relaxed).saturating_add(since) };
@@ -84,15 +98,18 @@ impl Subscription {
         } else {
             State::Current
         };
+        let is_known = state != State::Away;
         SubscriptionFigures {
             node: node.to_owned(),
             table: table.clone(),
             state,
-            lag_messages: pending,
-            lag_seconds: seconds(lag),
+            away_since: (!is_known).then(|| self.away_since.load(Relaxed)),
+            lag_messages: is_known.then_some(pending),
+            lag_seconds: is_known.then(|| seconds(lag)),
             applied: self.applied.load(Relaxed),
             dropped: self.dropped.load(Relaxed),
             dead_lettered: self.dead_lettered.load(Relaxed),
+            dead_letters,
             gap: self.gap.load(Relaxed),
         }
     }
@@ -101,7 +118,7 @@ impl Subscription {
 /// What a subscription does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// The other node cannot be reached; its figures are those of when it could.
+    /// The other node cannot be reached: how much more there is nobody knows.
     Away,
     /// All there was is seen to.
     Current,
@@ -133,17 +150,22 @@ pub struct SubscriptionFigures {
     pub table: TableName,
     /// What it does.
     pub state: State,
-    /// Messages that are not seen to yet, as far as is known.
-    pub lag_messages: u64,
+    /// Since when it is away, in milliseconds since 1970; none while it is not.
+    pub away_since: Option<u64>,
+    /// Messages that are not seen to yet; none while it is away.
+    pub lag_messages: Option<u64>,
     /// How old they are at the most: the time since the last message before them was published. 0
-    /// when there are none.
-    pub lag_seconds: f64,
+    /// when there are none; none while it is away.
+    pub lag_seconds: Option<f64>,
     /// Rows that were written or deleted since the node started.
     pub applied: u64,
     /// Messages that this node had already, and rows that were older than what is here.
     pub dropped: u64,
-    /// Messages that were put aside.
+    /// Messages that were put aside since the node started.
     pub dead_lettered: u64,
-    /// Messages that were removed from the stream before they were read.
+    /// Messages that are put aside now.
+    pub dead_letters: u64,
+    /// Messages that were removed from the stream before they were read, since the subscription
+    /// began.
     pub gap: u64,
 }

@@ -106,7 +106,7 @@ impl Judge {
 
     /// The verdict on one, and how many bytes of memory that takes. None if it takes more than was
     /// estimated, unless it `has_all` there is.
-    fn judge(&self, delivery: &Delivery, has_all: bool) -> Option<(Verdict, usize)> {
+    pub(crate) fn judge(&self, delivery: &Delivery, has_all: bool) -> Option<(Verdict, usize)> {
         if delivery.passed.includes(&self.node) {
             return Some((Verdict::Known, 0));
         }

@@ -19,9 +19,11 @@
 //! | `memory.rs` | in: what all streams together take of it |
 //! | `subscriptions.rs` | which streams there are to be read |
 //! | `tasks.rs` | what keeps all of it going |
+//! | `dead_letters.rs` | what could not be applied, once more |
 //! | `simulation/` | nodes on a bus in memory, with faults, for the tests |
 
 mod bus;
+mod dead_letters;
 mod ingest;
 mod judge;
 mod memory;
@@ -44,6 +46,7 @@ use crate::figures::Figures;
 use crate::nats::Nats;
 use crate::replication::Replicator;
 use crate::store::Store;
+pub use dead_letters::{Applied, DeadLetters, Stays};
 use ingest::How;
 use memory::Memory;
 use nats::NatsBus;
@@ -133,6 +136,7 @@ impl Flow {
         config: FlowConfig,
     ) -> Result<Self, FlowError> {
         config.check(data.tombstone_life())?;
+        figures.show_letters(data.letters());
         let node = nats.node_name().to_owned();
         let bus = Arc::new(NatsBus::new(store.clone(), nats, replicator));
         let (stop, stopped) = watch::channel(false);

@@ -111,6 +111,13 @@ impl Authority {
         pem::set_validity(&mut certificate, Timestamp::now() + AUTHORITY_LASTS);
         let made = certificate.self_signed(&key).map_err(make_failed)?.pem();
         folder.write(AUTHORITY, made.as_bytes())?;
+        // A node that should have taken a bundle first would join nobody, and nothing fails.
+        tracing::info!(
+            "this node has begun a cluster of its own, whose authority it is: others join it with \
+             what 'harper-host cert issue' makes here. To join the cluster of another node \
+             instead, stop this one, take a bundle of that one with 'harper-host cert import \
+             --force', and start it again"
+        );
         Self::read(folder, Some(key), Zeroizing::new(made.into_bytes()))
     }
 

@@ -56,7 +56,9 @@ pub use route::{Route, RouteError};
 pub use state::{Ports, ServerKind, ServerState};
 pub use supervisor::Supervisor;
 
-pub(crate) use streams::{Deliver, StreamConfig};
+#[cfg(test)]
+pub(crate) use streams::DurableInfo;
+pub(crate) use streams::{Consumer, Deliver, StreamConfig};
 
 /// The account of data.
 const DATA_ACCOUNT: &str = "HDB";

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -47,9 +47,26 @@ const ACK_ALL: &str = "all";
 
 #[derive(Deserialize)]
 struct ConsumerInfo {
+    #[serde(default)]
+    name: String,
     config: ConsumerConfig,
     delivered: Place,
     ack_floor: Place,
+    #[serde(default)]
+    num_pending: u64,
+    #[serde(default)]
+    num_ack_pending: u64,
+}
+
+impl ConsumerInfo {
+    fn info(&self) -> DurableInfo {
+        DurableInfo {
+            given: self.delivered.consumer_seq,
+            delivered: self.delivered.stream_seq,
+            acknowledged: self.ack_floor.stream_seq,
+            acks_all: self.config.ack_policy == ACK_ALL,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -86,17 +103,67 @@ pub(crate) struct DurableInfo {
     pub(crate) acks_all: bool,
 }
 
-#[derive(Deserialize)]
-struct Page {
-    #[serde(default)]
-    total: usize,
-    #[serde(default)]
-    streams: Option<Vec<Listed>>,
+/// A part of a list, such as the server replies with.
+trait Page: DeserializeOwned {
+    type Item;
+    /// How many there are in all, and those of this part.
+    fn split(self) -> (usize, Vec<Self::Item>);
 }
 
 #[derive(Deserialize)]
-struct Listed {
-    config: StreamConfig,
+struct StreamsPage {
+    #[serde(default)]
+    total: usize,
+    #[serde(default)]
+    streams: Option<Vec<StreamState>>,
+}
+
+#[derive(Deserialize)]
+struct ConsumersPage {
+    #[serde(default)]
+    total: usize,
+    #[serde(default)]
+    consumers: Option<Vec<ConsumerInfo>>,
+}
+
+impl Page for StreamsPage {
+    type Item = StreamState;
+    fn split(self) -> (usize, Vec<StreamState>) {
+        (self.total, self.streams.unwrap_or_default())
+    }
+}
+
+impl Page for ConsumersPage {
+    type Item = ConsumerInfo;
+    fn split(self) -> (usize, Vec<ConsumerInfo>) {
+        (self.total, self.consumers.unwrap_or_default())
+    }
+}
+
+/// A stream, and what it holds.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct StreamState {
+    pub(crate) config: StreamConfig,
+    pub(crate) state: Held,
+}
+
+/// What a stream holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct Held {
+    pub(crate) messages: u64,
+    pub(crate) first_seq: u64,
+    pub(crate) last_seq: u64,
+    #[serde(default)]
+    pub(crate) consumer_count: usize,
+}
+
+/// A consumer of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Consumer {
+    pub(crate) name: String,
+    pub(crate) info: DurableInfo,
+    /// Messages that it has not given, or that are not acknowledged.
+    pub(crate) pending: u64,
 }
 
 impl Nats {
@@ -106,20 +173,45 @@ impl Nats {
         Ok(())
     }
 
-    /// All streams of a domain.
+    /// All streams of a domain, and what they hold. `patience` is for each part of the list.
     pub(crate) async fn streams_of(
         &self,
         domain: &str,
         patience: Duration,
-    ) -> Result<Vec<StreamConfig>, Error> {
+    ) -> Result<Vec<StreamState>, Error> {
         let subject = format!("$JS.{domain}.API.STREAM.LIST");
+        self.list::<StreamsPage>(&subject, patience).await
+    }
+
+    /// All consumers of a stream. `patience` is for each part of the list.
+    pub(crate) async fn consumers_of(
+        &self,
+        domain: &str,
+        stream: &str,
+        patience: Duration,
+    ) -> Result<Vec<Consumer>, Error> {
+        let subject = format!("$JS.{domain}.API.CONSUMER.LIST.{stream}");
+        let all = self.list::<ConsumersPage>(&subject, patience).await?;
+        let consumer = |one: ConsumerInfo| Consumer {
+            info: one.info(),
+            pending: one.num_pending.saturating_add(one.num_ack_pending),
+            name: one.name,
+        };
+        Ok(all.into_iter().map(consumer).collect())
+    }
+
+    async fn list<P: Page>(
+        &self,
+        subject: &str,
+        patience: Duration,
+    ) -> Result<Vec<P::Item>, Error> {
         let mut all = Vec::new();
         loop {
             let request = json!({ "offset": all.len() }).to_string();
-            let page: Page = self.ask_api(&subject, request.into(), patience).await?;
-            let streams = page.streams.unwrap_or_default();
-            let is_last = streams.is_empty() || all.len() + streams.len() >= page.total;
-            all.extend(streams.into_iter().map(|listed| listed.config));
+            let page: P = self.ask_api(subject, request.into(), patience).await?;
+            let (total, items) = page.split();
+            let is_last = items.is_empty() || all.len() + items.len() >= total;
+            all.extend(items);
             if is_last {
                 return Ok(all);
             }
@@ -191,12 +283,7 @@ impl Nats {
     ) -> Result<Option<DurableInfo>, Error> {
         let subject = format!("$JS.{domain}.API.CONSUMER.INFO.{stream}.{durable}");
         match self.ask_api::<ConsumerInfo>(&subject, Vec::new(), patience).await {
-            Ok(info) => Ok(Some(DurableInfo {
-                given: info.delivered.consumer_seq,
-                delivered: info.delivered.stream_seq,
-                acknowledged: info.ack_floor.stream_seq,
-                acks_all: info.config.ack_policy == ACK_ALL,
-            })),
+            Ok(info) => Ok(Some(info.info())),
             Err(Error::NotFound) => Ok(None),
             Err(error) => Err(error),
         }

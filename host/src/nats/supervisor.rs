@@ -21,7 +21,7 @@ use super::process::{Launch, Process};
 use super::spawn::Spawner;
 use super::state::State;
 use super::tls::Files;
-use super::{Config, Error, Nats, Route, ServerKind, heard, names, program};
+use super::{Config, Error, Nats, Ports, Route, ServerKind, heard, names, program};
 
 /// For the leaf to be linked to the hub; it is there after a fraction of this.
 const LINKED: Duration = Duration::from_secs(20);
@@ -106,7 +106,15 @@ impl Supervisor {
 
         let hub = Kept::new(Keeper::new(ServerKind::Hub, launch.clone(), hub_commands, hub));
         let leaf = Kept::new(Keeper::new(ServerKind::Leaf, launch.clone(), leaf_commands, leaf));
-        tracing::info!(node = nats.node_name(), ports = ?nats.ports(), "the NATS servers are ready");
+        let Ports { hub_cluster, hub_leafnodes, hub_clients, leaf_clients } = nats.ports();
+        tracing::info!(
+            node = nats.node_name(),
+            hub_cluster,
+            hub_leafnodes,
+            hub_clients,
+            leaf_clients,
+            "the NATS servers are ready"
+        );
         let mut heard = JoinSet::new();
         heard.spawn(heard::watch(nats.clone()));
         Ok((Self { nats: nats.clone(), launch, hub, leaf, heard }, nats))

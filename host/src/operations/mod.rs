@@ -4,6 +4,7 @@
 mod add_user;
 mod alter_user;
 mod data;
+mod dead_letters;
 mod drop_user;
 mod get_configuration;
 mod list_users;
@@ -23,7 +24,9 @@ use crate::config::ConfigFile;
 use crate::data::Data;
 use crate::dispatch::{Caller, Error, ErrorKind, Native, Reply};
 use crate::figures::Figures;
+use crate::flow::DeadLetters;
 use crate::plugins::Plugins;
+use crate::replication::Replicator;
 use crate::runtime::Operation;
 use crate::store;
 use crate::users::{self, Users};
@@ -42,6 +45,7 @@ pub fn descriptions() -> Vec<Operation> {
         plugin_reload::operation(),
         replication_status::operation(),
     ];
+    all.extend(dead_letters::descriptions());
     all.extend(data::descriptions());
     all
 }
@@ -106,12 +110,32 @@ pub(crate) fn of_plugins(plugins: &Weak<Plugins>) -> Vec<(Operation, Arc<Native>
     ]
 }
 
-/// Those that show how tables flow between nodes; without figures they say that none do.
-pub(crate) fn of_replication(figures: Option<Arc<Figures>>) -> (Operation, Arc<Native>) {
-    (
+/// Those that show how tables flow between nodes, and on what could not be applied; of a node that is
+/// in no cluster they say so.
+pub(crate) fn of_replication(
+    figures: Option<Arc<Figures>>,
+    replicator: Option<Replicator>,
+    letters: Option<DeadLetters>,
+) -> Vec<(Operation, Arc<Native>)> {
+    let both = (figures, replicator);
+    let mut all = dead_letters::operations(letters);
+    all.push((
         replication_status::operation(),
-        with(&figures, |figures, _, _| replication_status::perform(figures)),
-    )
+        with(&both, |(figures, replicator), _, _| replication_status::perform(figures, replicator)),
+    ));
+    all
+}
+
+/// What an operation of replication says on a node that is in no cluster.
+fn not_enabled() -> Error {
+    let text = "Clustering is not enabled: set clustering.enabled to true in harperdb-config.yaml";
+    Error::new(ErrorKind::Invalid, text)
+}
+
+/// A time in milliseconds since 1970, as people read it.
+fn iso(milliseconds: u64) -> Option<String> {
+    let milliseconds = i64::try_from(milliseconds).ok()?;
+    jiff::Timestamp::from_millisecond(milliseconds).ok().map(|time| time.to_string())
 }
 
 /// A native operation on `what`.

@@ -143,6 +143,36 @@ impl Fields {
         if self.violations.is_empty() {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Invalid, self.violations.join(". ")))
+        Err(Error::new(ErrorKind::Invalid, joined(&self.violations)))
+    }
+}
+
+/// Sentences without a full stop, in a row. One that asks has its mark already.
+pub(super) fn joined(sentences: &[String]) -> String {
+    let mut text = String::new();
+    for sentence in sentences {
+        if !text.is_empty() {
+            text += if text.ends_with('?') { " " } else { ". " };
+        }
+        text += sentence;
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // covers: validation.one-mark
+    #[test]
+    fn no_sentence_has_two_marks() {
+        let joined = |sentences: &[&str]| {
+            joined(&sentences.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(
+            joined(&["a is wrong", "b: did you mean 'c'?", "d"]),
+            "a is wrong. b: did you mean 'c'? d"
+        );
+        assert_eq!((joined(&["a?"]), joined(&[])), ("a?".to_owned(), String::new()));
     }
 }

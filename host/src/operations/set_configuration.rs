@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::get_configuration::effective;
+use super::request::joined;
 use crate::capabilities::{Change, Config, ConfigError, KeyPath, log::one_line};
 use crate::config::{ConfigFile, Named, Settings, named};
 use crate::dispatch::{Error, ErrorKind};
@@ -113,7 +114,7 @@ fn changes(file: &ConfigFile, request: Value) -> Result<Vec<Change>, Error> {
     if violations.is_empty() {
         return Ok(changes);
     }
-    Err(Error::new(ErrorKind::Invalid, violations.join(". ")))
+    Err(Error::new(ErrorKind::Invalid, joined(&violations)))
 }
 
 /// A document that holds the changes alone.

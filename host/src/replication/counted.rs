@@ -1,8 +1,11 @@
 //! What is counted.
 
+use std::sync::Arc;
+
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::readers::Seen;
 use crate::metrics::Counters;
 
 /// Metrics of the reconciler.
@@ -13,6 +16,8 @@ pub(super) struct Counted {
     pub(super) streams_wanted: Gauge,
     pub(super) streams_present: Gauge,
     failures: Counters<1>,
+    /// How far other nodes are with this node's streams.
+    pub(super) seen: Arc<Seen>,
 }
 
 impl Counted {
@@ -38,6 +43,8 @@ impl Counted {
             "Times that a node's durables, or the streams, could not be made to match",
             failures.clone(),
         );
+        let seen = Arc::new(Seen::default());
+        registry.register_collector(Box::new(seen.clone()));
         for of in ["durables", "streams"] {
             drop(failures.get_or_create(&[("of", of.to_owned())]));
         }
@@ -48,6 +55,7 @@ impl Counted {
             streams_wanted,
             streams_present,
             failures,
+            seen,
         }
     }
 

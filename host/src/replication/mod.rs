@@ -15,16 +15,19 @@
 //! | `remote.rs` | the durable consumers on one other node |
 //! | `task.rs` | when which of both is seen to |
 //! | `progress.rs` | how far that is, and who waits for it |
+//! | `readers.rs` | how far other nodes are with this node's streams |
 //! | `counted.rs` | its metrics |
 
 mod counted;
 mod own;
 mod progress;
+mod readers;
 mod remote;
 mod task;
 mod wanted;
 
 pub use own::StreamLimits;
+pub use readers::{OwnStream, Reader};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +56,7 @@ pub struct Replicator(Arc<Inner>);
 
 struct Inner {
     store: Store,
+    nats: Nats,
     shared: Arc<Shared>,
     counted: Arc<Counted>,
 }
@@ -70,9 +74,10 @@ impl Reconciler {
     ) -> Result<(Self, Replicator), store::Error> {
         let durables = store.durables().await?;
         let (shared, counted) = (Arc::new(Shared::default()), Arc::new(Counted::new()));
+        let (task_nats, task_shared) = (nats.clone(), shared.clone());
         let task =
-            Task::new(store.clone(), nats, limits, shared.clone(), counted.clone(), durables);
-        let inner = Inner { store, shared, counted };
+            Task::new(store.clone(), task_nats, limits, task_shared, counted.clone(), durables);
+        let inner = Inner { store, nats, shared, counted };
         Ok((Self(tokio::spawn(task.run())), Replicator(Arc::new(inner))))
     }
 }
@@ -91,6 +96,22 @@ impl Replicator {
     /// Whether this node is to have a stream of the table; none before the records were read.
     pub(crate) fn has_stream(&self, table: &TableName) -> Option<bool> {
         self.0.shared.has_stream(table)
+    }
+
+    /// How far other nodes are with this node's streams, in the order of the tables. Takes no longer
+    /// than `timeout`; of streams that were not heard of by then the readers are not known.
+    ///
+    /// # Errors
+    /// The node's leaf server does not answer, or the database cannot be read: a sentence for the
+    /// caller.
+    pub async fn readers(&self, timeout: Duration) -> Result<Vec<OwnStream>, String> {
+        let Inner { store, nats, .. } = &*self.0;
+        readers::of(store, nats, Instant::now() + timeout).await
+    }
+
+    /// Looks at them for the metrics, if that was not done lately.
+    pub(crate) async fn look_at_readers(&self) {
+        self.0.counted.seen.look(|timeout| self.readers(timeout)).await;
     }
 
     /// A stream of this node is not there: it should be looked after.

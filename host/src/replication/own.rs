@@ -76,7 +76,7 @@ impl Own {
         let mut result = Result::default();
         let domain = names::domain(self.nats.node_name());
         let present = match self.nats.streams_of(&domain, PATIENCE).await {
-            Ok(present) => present,
+            Ok(present) => present.into_iter().map(|stream| stream.config).collect(),
             Err(error) => {
                 result.unreachable = Some(unreachable(&error));
                 return result;
@@ -165,7 +165,7 @@ impl Own {
 }
 
 /// The table whose stream this is, if this node has made it.
-fn table_of(config: &StreamConfig, node: &str) -> Option<TableName> {
+pub(super) fn table_of(config: &StreamConfig, node: &str) -> Option<TableName> {
     let [subject] = &config.subjects[..] else { return None };
     let tokens: Vec<_> = subject.split('.').collect();
     let ["txn", database, table, leaf] = tokens[..] else { return None };
@@ -174,7 +174,7 @@ fn table_of(config: &StreamConfig, node: &str) -> Option<TableName> {
     is_ours.then_some(table)
 }
 
-fn unreachable(error: &JetStreamError) -> String {
+pub(super) fn unreachable(error: &JetStreamError) -> String {
     match error {
         JetStreamError::Timeout => "This node's leaf server does not answer".into(),
         error => format!("This node's leaf server cannot be asked: {error}"),

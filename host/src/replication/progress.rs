@@ -267,14 +267,6 @@ impl Progress {
             _ => settled,
         }
     }
-
-    /// Why not all is as it should be, for the log: what is the matter with which node.
-    pub(super) fn problem_of(&self, node: &str) -> Option<&str> {
-        match &self.nodes.get(node)?.state {
-            State::Failed(_, text) => Some(text),
-            _ => None,
-        }
-    }
 }
 
 impl OwnProgress {

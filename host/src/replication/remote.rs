@@ -39,6 +39,8 @@ pub(super) struct Remote {
 pub(super) struct Result {
     /// What does not match, as a sentence.
     pub(super) problem: Option<String>,
+    /// It is nothing but streams that the node does not have: it may be about to make them.
+    pub(super) is_early: bool,
     /// What is remembered now.
     pub(super) remembered: Durables,
     /// Durables that are wanted and there.
@@ -51,6 +53,20 @@ enum Failed {
     Unreachable(String),
     /// This one only.
     Step(String),
+    /// The node has no stream of this table.
+    Missing(String),
+}
+
+/// What does not match in the end.
+struct Problem {
+    text: String,
+    is_early: bool,
+}
+
+impl From<String> for Problem {
+    fn from(text: String) -> Self {
+        Self { text, is_early: false }
+    }
 }
 
 /// A durable that is to be there.
@@ -65,12 +81,14 @@ struct Due {
 impl Remote {
     pub(super) async fn bring(mut self) -> Result {
         let mut result = Result::default();
-        result.problem = self.try_bring(&mut result.present).await.err();
+        if let Err(Problem { text, is_early }) = self.try_bring(&mut result.present).await {
+            (result.problem, result.is_early) = (Some(text), is_early);
+        }
         result.remembered = self.remembered;
         result
     }
 
-    async fn try_bring(&mut self, present: &mut usize) -> std::result::Result<(), String> {
+    async fn try_bring(&mut self, present: &mut usize) -> std::result::Result<(), Problem> {
         if self.wanted.is_empty() && self.remembered.is_empty() {
             return Ok(());
         }
@@ -90,7 +108,7 @@ impl Remote {
                 Due { table, stream, durable, is_new }
             })
             .collect();
-        let mut problem = self.clear(&due, end).await?;
+        let mut problem = self.clear(&due, end).await?.map(Problem::from);
         let new: Durables = due
             .iter()
             .filter(|due| due.is_new)
@@ -107,9 +125,17 @@ impl Remote {
             match timeout_at(end, made.next()).await {
                 Ok(None) => return problem.map_or(Ok(()), Err),
                 Ok(Some(Ok(()))) => *present += 1,
-                Ok(Some(Err(Failed::Unreachable(text)))) => return Err(text),
-                Ok(Some(Err(Failed::Step(text)))) => drop(problem.get_or_insert(text)),
-                Err(_) => return Err(self.too_slow()),
+                Ok(Some(Err(Failed::Unreachable(text)))) => return Err(text.into()),
+                Ok(Some(Err(Failed::Missing(text)))) => {
+                    problem.get_or_insert(Problem { text, is_early: true });
+                }
+                // What is wrong for good is what is told.
+                Ok(Some(Err(Failed::Step(text)))) => {
+                    if problem.as_ref().is_none_or(|problem| problem.is_early) {
+                        problem = Some(text.into());
+                    }
+                }
+                Err(_) => return Err(self.too_slow().into()),
             }
         }
     }
@@ -153,7 +179,9 @@ impl Remote {
                         silent = Some(text);
                         break;
                     }
-                    Err(Failed::Step(text)) => drop(problem.get_or_insert(text)),
+                    Err(Failed::Step(text) | Failed::Missing(text)) => {
+                        problem.get_or_insert(text);
+                    }
                 }
             }
         }
@@ -199,11 +227,15 @@ impl Remote {
         }
         let of = table.map(|table| format!(" of '{table}'")).unwrap_or_default();
         let node = &self.node;
-        let error = match error {
-            JetStreamError::NotFound => "the node has no stream of this table".into(),
-            error => error.to_string(),
+        let text = |error: &str| {
+            format!("The durable consumer{of} on node '{node}' could not {what}: {error}")
         };
-        Failed::Step(format!("The durable consumer{of} on node '{node}' could not {what}: {error}"))
+        match error {
+            JetStreamError::NotFound => {
+                Failed::Missing(text("the node has no stream of this table"))
+            }
+            error => Failed::Step(text(&error.to_string())),
+        }
     }
 
     fn unreachable(&self, error: &JetStreamError) -> String {

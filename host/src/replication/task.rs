@@ -25,6 +25,9 @@ const LATER: Duration = Duration::from_secs(10);
 /// When what matches is looked at once more after a change: the other node may have been about to
 /// remove a stream and to make it anew, and a durable goes with its stream.
 const ONCE_MORE: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
+/// For so long after a change nothing is wrong where a node does not have a stream yet: the operation
+/// that shares the table may be under way.
+const BEING_MADE: Duration = Duration::from_secs(5);
 /// Nodes that are worked on at the same time, of those that answer.
 const PLACES: usize = 64;
 
@@ -53,6 +56,10 @@ struct Node {
     durables: Durables,
     turn: Turn,
     present: usize,
+    /// When its record was changed last.
+    changed: Option<Instant>,
+    /// What the log says that is the matter.
+    told: Option<String>,
 }
 
 /// A record.
@@ -252,6 +259,7 @@ impl Task {
         for name in &changed {
             if let Some(node) = self.nodes.get_mut(name) {
                 node.turn.changed();
+                node.changed = Some(Instant::now());
             }
         }
         if is_change {
@@ -292,7 +300,7 @@ impl Task {
                     let what = if known.wanted.is_some() { "name" } else { "record" };
                     let problem = Some(format!("The {what} of node '{name}' cannot be used"));
                     let remembered = node.durables.clone();
-                    let result = remote::Result { problem, remembered, present: 0 };
+                    let result = remote::Result { problem, remembered, ..Default::default() };
                     let done = Done::Node(began, name.clone(), result);
                     self.running.spawn(std::future::ready(done));
                     continue;
@@ -371,7 +379,9 @@ impl Task {
         let problem = result.problem;
         node.turn.end(problem.is_none());
         (node.durables, node.present) = (result.remembered, result.present);
-        if problem.is_some() {
+        let is_new = node.changed.is_some_and(|changed| changed.elapsed() < BEING_MADE);
+        let is_early = result.is_early && is_new;
+        if problem.is_some() && !is_early {
             self.counted.failed("durables");
         }
         let problem = problem.or(wrong);
@@ -379,8 +389,10 @@ impl Task {
         // Its record was changed meanwhile: this was about the one before.
         let is_due = node.turn.is_due;
         let publish = node.publish();
-        let before = node_problem(&self.shared, &name);
-        tell(Some(&name), before.as_deref(), problem.as_deref());
+        if !is_early {
+            tell(Some(&name), node.told.as_deref(), problem.as_deref());
+            node.told.clone_from(&problem);
+        }
         if is_over && !is_due {
             self.nodes.remove(&name);
         }
@@ -427,10 +439,6 @@ async fn is_back(state: &mut watch::Receiver<ServerState>) -> bool {
             return true;
         }
     }
-}
-
-fn node_problem(shared: &Shared, name: &str) -> Option<String> {
-    shared.progress.borrow().problem_of(name).map(str::to_owned)
 }
 
 /// Says what is the matter, once, and that it is over.

@@ -24,9 +24,21 @@ pub struct Passed {
 impl Passed {
     /// What the headers of a message say. What cannot be a node's name is left out.
     pub fn from_headers(headers: &HeaderMap) -> Passed {
+        let transacted = headers.get_all(TRANSACTED).map(HeaderValue::as_str);
+        Self::of(headers.get(ORIGIN).map(HeaderValue::as_str), transacted)
+    }
+
+    /// The same of headers as names and values.
+    pub fn from_pairs(headers: &[(String, String)]) -> Passed {
+        let all = |wanted: &'static str| {
+            headers.iter().filter(move |(name, _)| name == wanted).map(|(_, value)| value.as_str())
+        };
+        Self::of(all(ORIGIN).next(), all(TRANSACTED))
+    }
+
+    fn of<'h>(origin: Option<&'h str>, transacted: impl Iterator<Item = &'h str>) -> Passed {
         let is_name = |name: &&str| !name.is_empty() && name.len() <= MAX_NAME;
-        let origin = headers.get(ORIGIN).map(HeaderValue::as_str).filter(is_name);
-        let transacted = headers.get_all(TRANSACTED).map(HeaderValue::as_str).filter(is_name);
+        let (origin, transacted) = (origin.filter(is_name), transacted.filter(is_name));
         let mut bytes = 0;
         let fits = |name: &&str| {
             bytes += TRANSACTED.len() + name.len() + 4;

@@ -40,6 +40,21 @@ impl Node {
         Self::with(&ports)
     }
 
+    /// With plain HTTP, in a cluster of its own.
+    pub fn start_in_a_cluster() -> Self {
+        Self::with(&[
+            ("OPERATIONSAPI_NETWORK_PORT", "0"),
+            ("CLUSTERING_ENABLED", "true"),
+            ("CLUSTERING_NODENAME", "node-1"),
+            ("CLUSTERING_HUBSERVER_CLUSTER_NETWORK_HOST", "127.0.0.1"),
+            ("CLUSTERING_HUBSERVER_CLUSTER_NETWORK_PORT", "0"),
+            ("CLUSTERING_HUBSERVER_LEAFNODES_NETWORK_HOST", "127.0.0.1"),
+            ("CLUSTERING_HUBSERVER_LEAFNODES_NETWORK_PORT", "0"),
+            ("CLUSTERING_HUBSERVER_NETWORK_PORT", "0"),
+            ("CLUSTERING_LEAFSERVER_NETWORK_PORT", "0"),
+        ])
+    }
+
     fn with(settings: &[(&str, &str)]) -> Self {
         let mut program = program();
         program.arg("run");

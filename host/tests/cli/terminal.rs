@@ -183,6 +183,44 @@ fn it_asks_before_something_is_taken_away() {
     assert!(code == 0 && !rest.contains("Go on?"), "{rest}");
 }
 
+// covers: cli.purge.asks
+#[test]
+fn before_a_purge_it_says_who_has_not_read_what_would_go() {
+    let node = Node::start_in_a_cluster();
+    let root = node.root().to_str().unwrap();
+    let words = ["purge_stream", "database=dev", "table=dog", "--rootpath", root];
+    let mut terminal = Terminal::start(&words, &[]);
+    let asked = terminal.sees("Go on? [y/N] ").replace("\r\n", "\n");
+    let expected = "Nodes never get the transactions that they have not got yet.\n\
+                    Nobody reads this table: it has no stream.\nTo ";
+    assert!(asked.starts_with(expected), "{asked}");
+    terminal.types("n\n");
+    assert!(terminal.ended().1.ends_with("harper-host: nothing was sent\n"));
+
+    // The login is asked for first, and once.
+    let target = format!("target={}", node.url);
+    let words = ["purge_stream", "database=dev", "table=dog", &target];
+    let mut terminal = Terminal::start(&words, &[("HDB_ADMIN_USERNAME", "admin")]);
+    terminal.sees("Password of admin at ");
+    terminal.types_secretly(PASSWORD);
+    terminal.sees("Nobody reads this table: it has no stream.");
+    terminal.sees("Go on? [y/N] ");
+    terminal.types("y\n");
+    let (code, rest) = terminal.ended();
+    assert!(code == 1 && rest.ends_with("harper-host: database 'dev' does not exist\n"), "{rest}");
+
+    // A node that is none of a cluster does not know, and is asked all the same.
+    let node = Node::start();
+    let words = ["purge_stream", "database=dev", "table=dog", "--rootpath"];
+    let words = [&words[..], &[node.root().to_str().unwrap()]].concat();
+    let mut terminal = Terminal::start(&words, &[]);
+    let asked = terminal.sees("Go on? [y/N] ");
+    let unknown = "Which nodes have read it is not known: Clustering is not enabled";
+    assert!(asked.contains(unknown), "{asked}");
+    terminal.types("n\n");
+    terminal.ended();
+}
+
 // covers: cli.login.prompt
 #[test]
 fn it_asks_for_a_login() {

@@ -8,10 +8,12 @@
 )]
 
 mod cut;
+mod dead_letters;
 mod frozen;
 mod full;
 mod javascript;
 mod killed;
+mod readers;
 mod rows;
 mod streams;
 mod subscriptions;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use harper_host::nats::RequestError;
 use harper_tests::nats::eventually;
-use prometheus::value;
+pub(crate) use prometheus::value;
 use serde_json::json;
 
 use crate::{nodes, publishes, subscribes};
@@ -92,7 +92,7 @@ async fn a_thousand_nodes_with_a_hundred_subscriptions_delay_nobody() {
 }
 
 /// A host that counts for a node.
-async fn host(node: &crate::Node) -> harper_host::Host {
+pub(crate) async fn host(node: &crate::Node) -> harper_host::Host {
     let file = node.servers.folder().join(harper_host::config::FILE_NAME);
     std::fs::write(file, "").unwrap();
     let host = harper_host::Host::builder().root_path(node.servers.folder());
@@ -101,7 +101,7 @@ async fn host(node: &crate::Node) -> harper_host::Host {
 
 mod prometheus {
     /// The value of one series.
-    pub(super) fn value(text: &str, series: &str) -> f64 {
+    pub(crate) fn value(text: &str, series: &str) -> f64 {
         let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no {series} in {text}")).parse().unwrap()
     }

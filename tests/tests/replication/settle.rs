@@ -5,7 +5,8 @@ use std::time::Duration;
 use harper_host::{Replication, ReplicationError};
 use serde_json::json;
 
-use crate::{Node, durables, durables_become, nodes, publishes, subscribes};
+use crate::many::{host, value};
+use crate::{Node, durables, durables_become, eventually, nodes, publishes, subscribes};
 
 /// For what will not be so.
 const SHORT: Duration = Duration::from_millis(700);
@@ -50,6 +51,21 @@ async fn it_is_settled_when_it_is_so_and_not_before() {
     first.put("node-8", json!([{ "schema": "dev", "table": "a*", "subscribe": true }])).await;
     let text = "'dev.a*' is no table that nodes can share";
     assert_eq!(unsettled(first, "node-8").await, text);
+}
+
+// covers: replication.being-made
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_the_other_node_is_about_to_make_is_no_failure() {
+    let cluster = nodes(2).await;
+    let first = &cluster.nodes[0];
+    let host = host(first).await;
+    let failures = || value(&host.metrics(), "harper_replication_failures_total{of=\"durables\"}");
+    first.put("node-2", subscribes(&["dev.dog"])).await;
+    // It was tried, and whoever waits is told.
+    assert!(unsettled(first, "node-2").await.ends_with("the node has no stream of this table"));
+    assert_eq!(failures(), 0.0);
+    // It takes too long.
+    eventually("it is one", async || failures() > 0.0).await.unwrap();
 }
 
 // covers: replication.settle

@@ -1,10 +1,11 @@
 //! `cert import`: taking a bundle that another node issued.
 
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use harper_host::keys;
+use harper_host::{api, keys};
 use serde_json::Map;
 
 use super::super::output;
@@ -44,6 +45,9 @@ impl Import {
                     output::printable(&wanted.node_name)
                 ));
             }
+        }
+        if UnixStream::connect(root.join(api::SOCKET_NAME)).is_ok() {
+            output::warn("the node runs: it uses what was imported when it is started again");
         }
         if self.file.metadata().is_ok_and(|file| file.permissions().mode() & 0o077 != 0) {
             output::warn(&format!(

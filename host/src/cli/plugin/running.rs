@@ -27,14 +27,14 @@ pub(in crate::cli) struct Reload {
 
 impl List {
     pub(super) fn run(self, operations: &[Operation]) -> Result<()> {
-        call::call(named(operations, "plugin_list")?, self.options)
+        call::call(named(operations, "plugin_list")?, self.options).map(drop)
     }
 }
 
 impl Reload {
     pub(super) fn run(mut self, operations: &[Operation]) -> Result<()> {
         self.options.words.push(format!("name={}", self.name));
-        call::call(named(operations, "plugin_reload")?, self.options)
+        call::call(named(operations, "plugin_reload")?, self.options).map(drop)
     }
 }
 

@@ -14,7 +14,7 @@ fn message(sequence: u64) -> Arc<Message> {
 }
 
 fn place(sequence: u64) -> Applied {
-    Applied { created: "now".into(), subscription: "now".into(), sequence }
+    Applied { created: "now".into(), subscription: "now".into(), sequence, gap: 0 }
 }
 
 fn arrival(sequence: u64, timestamp: u64, what: Incoming) -> Arrival {
@@ -36,6 +36,7 @@ fn arrivals(before: Option<u64>, through: u64, changes: Vec<Arrival>) -> Arrival
     Arrivals {
         source: THEIRS.into(),
         stream: "s".into(),
+        table: dog(),
         before: before.map(place),
         applied: place(through),
         changes,

@@ -4,6 +4,7 @@ mod arrivals;
 mod capability;
 mod changes;
 mod disk;
+mod letters;
 mod merge;
 mod rows;
 mod search;

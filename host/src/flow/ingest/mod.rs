@@ -179,11 +179,14 @@ impl<B: Bus> Ingest<B> {
     /// Puts the durable consumer where the store is, and reads.
     async fn open(&mut self) -> Result<Open<B::Reader>, IngestError> {
         let Subscription { source, table, start, .. } = &self.of.clone();
-        let look = self.bus.look(source, table).await?;
-        self.looked = self.data.now();
         let subscription = serde_json::to_string(start).unwrap_or_default();
         let stored = self.data.applied(source, &self.stream).await?;
         let known = stored.as_ref().filter(|stored| stored.subscription == subscription);
+        // It is known of a node that is away too.
+        let gap = known.map_or(0, |known| known.gap);
+        self.figures.set_gap(gap);
+        let look = self.bus.look(source, table).await?;
+        self.looked = self.data.now();
         let sequence = match (known, start) {
             (Some(known), _) if known.created == look.created => known.sequence,
             // The stream is another one by now: all of it is new.
@@ -225,7 +228,7 @@ impl<B: Bus> Ingest<B> {
         } else {
             sequence
         };
-        let applied = Applied { created: look.created, subscription, sequence };
+        let applied = Applied { created: look.created, subscription, sequence, gap };
         let mut stored = stored;
         if stored.as_ref() != Some(&applied) {
             // Before anything is given, so that where it began is known from then on.
@@ -258,9 +261,10 @@ impl<B: Bus> Ingest<B> {
         lost: u64,
     ) -> Result<Applied, IngestError> {
         applied.sequence += lost;
+        applied.gap += lost;
         self.store(stored.clone(), &applied, Vec::new(), Vec::new()).await?;
         *stored = Some(applied.clone());
-        self.figures.count_gap(lost);
+        self.figures.set_gap(applied.gap);
         tracing::error!(
             node = self.of.source,
             table = %self.of.table,
@@ -291,6 +295,7 @@ impl<B: Bus> Ingest<B> {
         let arrivals = Arrivals {
             source: self.of.source.clone(),
             stream: self.stream.clone(),
+            table: self.of.table.clone(),
             before,
             applied: applied.clone(),
             changes,

@@ -38,6 +38,8 @@ pub(super) enum Fault {
     ReceiptsLost(u32),
     /// So many messages go through, and no others.
     SendFails(u32),
+    /// So many messages meet a stream that is not there yet.
+    NotMade(u32),
     /// What was acknowledged is not heard of by the other node.
     AckLost,
     /// What is not acknowledged comes again, before the next messages.
@@ -161,6 +163,10 @@ impl Bus for SimulatedBus {
         match &mut state.fault {
             Fault::SendFails(0) => return Err(BusError::Away("the connection is lost".into())),
             Fault::SendFails(left) => *left -= 1,
+            Fault::NotMade(left @ 1..) => {
+                *left -= 1;
+                return Ok(std::future::ready(Err(BusError::NoStream)));
+            }
             Fault::ReceiptsLost(0) => is_heard = false,
             Fault::ReceiptsLost(left) => *left -= 1,
             _ => {}
