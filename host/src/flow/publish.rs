@@ -61,6 +61,7 @@ struct Behind {
     /// It is tried again then, and after twice as long when that fails.
     again: Instant,
     wait: Duration,
+    since: Instant,
 }
 
 /// Changes on their way.
@@ -74,6 +75,8 @@ struct Sent {
     refused: Vec<(u64, TableName)>,
 }
 
+/// For so long a stream that is not there yet may be being made, and is no failure.
+const BEING_MADE: Duration = Duration::from_secs(5);
 /// The first wait until a stream is tried again that has refused a change.
 const SOON: Duration = Duration::from_millis(100);
 /// The longest.
@@ -136,8 +139,9 @@ impl<B: Bus> Publisher<B> {
         self.pass_over(&sent, until);
         for (table, (sequence, error)) in sent.failed {
             if sequence <= until && self.is_held_back(&table, &error) {
-                let (again, wait) = (Instant::now() + SOON, SOON);
-                self.behind.insert(table, Behind { through: sequence - 1, again, wait });
+                let (through, since) = (sequence - 1, Instant::now());
+                let behind = Behind { through, again: since + SOON, wait: SOON, since };
+                self.behind.insert(table, behind);
             }
         }
         if let Some((_, table, error)) = sent.away {
@@ -153,7 +157,7 @@ impl<B: Bus> Publisher<B> {
         let due = self.behind.iter().filter(|(_, behind)| behind.again <= Instant::now());
         let due: Vec<_> = due.map(|(table, behind)| (table.clone(), *behind)).collect();
         let mut has = Published::Nothing;
-        for (table, Behind { through, wait, .. }) in due {
+        for (table, Behind { through, wait, since, .. }) in due {
             let only = table.clone();
             let is_it = move |table: &TableName| *table == only;
             let after = Some(through);
@@ -169,7 +173,7 @@ impl<B: Bus> Publisher<B> {
             let until = first.into_iter().chain(away).min().map_or(last, |first| first - 1);
             self.pass_over(&sent, until);
             if let Some((_, table, error)) = sent.away {
-                let behind = Behind { through: until, again: Instant::now(), wait };
+                let behind = Behind { through: until, again: Instant::now(), wait, since };
                 self.behind.insert(table.clone(), behind);
                 return Err(PublishError::Bus(table, error));
             }
@@ -190,7 +194,7 @@ impl<B: Bus> Publisher<B> {
                 continue;
             };
             let again = Instant::now() + until_then;
-            self.behind.insert(table, Behind { through: until, again, wait });
+            self.behind.insert(table, Behind { through: until, again, wait, since });
         }
         Ok(has)
     }
@@ -245,18 +249,29 @@ impl<B: Bus> Publisher<B> {
 
     /// Whether a table's changes wait for its stream, which has refused one.
     fn is_held_back(&self, table: &TableName, error: &BusError) -> bool {
-        self.figures.outbox().count_failure();
+        let behind = self.behind.get(table);
         if *error == BusError::NoStream {
             // Nobody wants them any more.
             if self.bus.is_shared(table) == Some(false) {
                 return false;
             }
             self.bus.is_missing(Missing::Stream);
+            if behind.is_none_or(|behind| behind.since.elapsed() < BEING_MADE) {
+                return true;
+            }
         }
-        if !self.behind.contains_key(table) {
+        self.figures.outbox().count_failure();
+        // Once, or where it takes longer than to make a stream.
+        if behind.is_none_or(|behind| behind.wait < LATER) {
             tracing::warn!("changes of '{table}' wait in the log, and no others: {error}");
         }
         true
+    }
+
+    /// Until a table is tried again whose stream has refused its changes.
+    pub(super) fn until_again(&self) -> Option<Duration> {
+        let first = self.behind.values().map(|behind| behind.again).min();
+        first.map(|again| again.saturating_duration_since(Instant::now()))
     }
 
     /// Up to there all is published, or not for others.

@@ -97,6 +97,7 @@ pub(super) async fn publish<B: Bus>(
                 }
                 // What is committed from the mark on wakes this.
                 let end = untrimmed.map_or(LATER, |since| TRIM.saturating_sub(since.elapsed()));
+                let end = publisher.until_again().map_or(end, |again| end.min(again));
                 tokio::select! {
                     _ = changes.changed() => continue,
                     _ = stop.changed() => continue,
