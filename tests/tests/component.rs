@@ -77,6 +77,7 @@ fn the_component_imports_and_exports_what_the_wit_says_and_no_wasi() {
             "harper:plugin/replication@0.1.0: async ensure-streams",
             "harper:plugin/replication@0.1.0: async settle",
             "harper:plugin/tables@0.1.0: async create",
+            "harper:plugin/tables@0.1.0: async create-all",
             "harper:plugin/tables@0.1.0: async delete",
             "harper:plugin/tables@0.1.0: async describe",
             "harper:plugin/tables@0.1.0: async get",

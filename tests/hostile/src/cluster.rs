@@ -82,11 +82,18 @@ pub(crate) async fn handle(name: &str, request: &Value) -> Result<String, Error>
             reply(tables.map(names))
         }
         "tables_create" => {
-            let hash_attribute = text("hash_attribute");
-            let attributes = vec![hash_attribute.clone()];
-            let (database, name) = (text("database"), text("table"));
-            let table = tables::Table { database, name, hash_attribute, attributes };
+            let table = table(text("database"), text("table"));
             reply(tables::create(table).await.map(|()| json!(null)))
+        }
+        "tables_create_all" => {
+            let names = request["tables"].as_array().into_iter().flatten();
+            let name = |name: &Value| {
+                name.as_str()?
+                    .split_once('.')
+                    .map(|(database, name)| (database.to_owned(), name.to_owned()))
+            };
+            let all = names.filter_map(name).map(|(database, name)| table(database, name));
+            reply(tables::create_all(all.collect()).await.map(|()| json!(null)))
         }
         "ensure_streams" => {
             let table = replication::TableName { database: text("database"), name: text("table") };
@@ -98,6 +105,12 @@ pub(crate) async fn handle(name: &str, request: &Value) -> Result<String, Error>
         }
         _ => Err(Error::Invalid("no such misdeed".into())),
     }
+}
+
+fn table(database: String, name: String) -> tables::Table {
+    let hash_attribute = "id".to_owned();
+    let attributes = vec![hash_attribute.clone()];
+    tables::Table { database, name, hash_attribute, attributes }
 }
 
 fn reply(answer: Result<Value, impl Debug>) -> Result<String, Error> {

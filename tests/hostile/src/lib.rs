@@ -72,6 +72,7 @@ const NAMES: &[&str] = &[
     "tables_delete",
     "tables_describe",
     "tables_create",
+    "tables_create_all",
     "ensure_streams",
     "settle",
     "version",
@@ -87,6 +88,7 @@ const CHANGES: &[&str] = &[
     "tables_put",
     "tables_delete",
     "tables_create",
+    "tables_create_all",
     "ensure_streams",
 ];
 

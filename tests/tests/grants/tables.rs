@@ -96,6 +96,32 @@ async fn writing() {
     assert_eq!(missing, Err("Error::NotFound(\"Table 'dev.bird' does not exist\")".into()));
 }
 
+// covers: grants.tables
+#[tokio::test]
+async fn making() {
+    let mut create = Grants::default();
+    create.tables.create = vec!["dev.*".parse().unwrap()];
+    let granted = Granted::new(CLUSTER, create).await;
+    assert_eq!(send(&granted, "create", "dev.bird", json!({})).await, Ok(json!(null)));
+    let all = async |tables: &[&str]| {
+        granted.send(json!({ "operation": "hostile_tables_create_all", "tables": tables })).await
+    };
+    assert_eq!(all(&["dev.fish", "dev.frog"]).await, Ok(json!(null)));
+    let asked = granted.calls();
+    for table in ["prod.bird", "system.hdb_user"] {
+        let made = send(&granted, "create", table, json!({})).await;
+        assert_eq!(made, denied_to("create", table));
+        assert_eq!(all(&["dev.horse", table]).await, denied_to("create", table), "not one of them");
+    }
+    let written = send(&granted, "put", "dev.bird", record()).await;
+    assert_eq!(written, denied_to("write", "dev.bird"), "create is not write");
+    assert_eq!(granted.calls(), asked);
+
+    let granted = Granted::new(CLUSTER, grants(&["*.*"], &["*.*"])).await;
+    let made = send(&granted, "create", "dev.bird", json!({})).await;
+    assert_eq!(made, denied_to("create", "dev.bird"), "write is not create");
+}
+
 /// Not with a cluster that is not there, but with the node's own tables.
 // covers: grants.tables
 #[tokio::test]
