@@ -268,7 +268,7 @@ impl Inner {
     /// The same, if that needs no wait.
     fn look(&self) -> Option<Arc<Contents>> {
         let Last { contents, seen } = self.last.try_read().ok()?.clone()?;
-        if seen.is_some_and(|seen| seen.is_still_so()) {
+        if seen.is_some_and(|seen| seen.is_still_at(&self.path)) {
             return Some(contents);
         }
         let (bytes, seen) = contents::look(&self.path)?;

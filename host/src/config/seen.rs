@@ -1,30 +1,41 @@
 //! Whether a file is still what was read of it, asked of its time stamps for as long as they tell.
 //!
 //! Whoever changes a file changes its ctime, which nobody can set, and who puts another one into its
-//! place takes it a name, which changes its ctime and its number of links; but the kernel's clock has
-//! ticks, and a change in the tick of the one before leaves no trace. So, as git has it, stamps count
-//! once they are some seconds older than the reading. What they do not show even then (memory that is
-//! mapped and still being written, a server elsewhere with a clock of its own, another folder in the
-//! place of the file's) is seen when the file is read again, soon, in any case.
+//! place changes the inode; but the kernel's clock has ticks, and a change in the tick of the one
+//! before leaves no trace. So, as git has it, stamps count once they are some seconds older than the
+//! reading. What they do not show even then (memory that is mapped and still being written, a server
+//! elsewhere with a clock of its own) is seen when the file is read again, soon, in any case.
 //!
-//! The file is kept open to be asked: to find it by its path costs the kernel three times as much.
+//! To find a file by its path costs the kernel three times as much as to ask one that is open. That
+//! tells of its own replacement too, by its links and its ctime; not of another target of a link, or
+//! another folder, for which its path is asked ever again.
 
-use std::fs::{File, Metadata};
+use std::fs::{self, File, Metadata};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How much older than the reading stamps must be. Some file systems count in steps of two seconds.
 const MARGIN: Duration = Duration::from_secs(3);
 /// How long stamps stand for the bytes. Within it a busy node asks hundreds of times.
 const TRUST: Duration = Duration::from_millis(100);
+/// How long the open file stands for the one at the path: no program that changes something, and then
+/// asks, starts in so short a time.
+const PATH: Duration = Duration::from_millis(5);
 
 /// How a file looked from outside when it was read.
 #[derive(Debug, Clone)]
-pub(super) struct Seen {
+pub(super) struct Seen(Arc<Look>);
+
+#[derive(Debug)]
+struct Look {
     file: Arc<File>,
     stamps: Stamps,
-    until: Instant,
+    at: Instant,
+    /// When the path was asked last, in microseconds after that.
+    asked: AtomicU64,
 }
 
 /// What tells one state of a file from another without reading it.
@@ -44,14 +55,29 @@ impl Seen {
     #[cfg(target_os = "linux")]
     pub(super) fn before_reading(file: &Arc<File>, metadata: &Metadata) -> Option<Self> {
         let stamps = Stamps::of(metadata);
-        let seen = || Self { file: file.clone(), stamps, until: Instant::now() + TRUST };
-        stamps.are_settled(SystemTime::now()).then(seen)
+        stamps.are_settled(SystemTime::now()).then(|| Self::now(file.clone(), stamps))
     }
 
-    /// Whether the file certainly is as it was when it was read, and where it was.
-    pub(super) fn is_still_so(&self) -> bool {
-        Instant::now() < self.until
-            && self.file.metadata().is_ok_and(|now| Stamps::of(&now) == self.stamps)
+    fn now(file: Arc<File>, stamps: Stamps) -> Self {
+        Self(Arc::new(Look { file, stamps, at: Instant::now(), asked: AtomicU64::new(0) }))
+    }
+
+    /// Whether the file at `path` certainly is the one that was read, and unchanged.
+    pub(super) fn is_still_at(&self, path: &Path) -> bool {
+        let Look { file, stamps, at, asked } = &*self.0;
+        let age = at.elapsed();
+        if age >= TRUST {
+            return false;
+        }
+        let is_same = |now: Metadata| Stamps::of(&now) == *stamps;
+        if age.saturating_sub(Duration::from_micros(asked.load(Relaxed))) < PATH {
+            return file.metadata().is_ok_and(is_same);
+        }
+        let is_same = fs::metadata(path).is_ok_and(is_same);
+        if is_same {
+            asked.fetch_max(age.as_micros() as u64, Relaxed);
+        }
+        is_same
     }
 }
 
@@ -107,9 +133,10 @@ mod tests {
         assert!(!stamps.are_settled(UNIX_EPOCH), "a clock that was never set");
     }
 
+    /// Also while the path is not asked.
     #[test]
     fn whatever_is_put_into_its_place_is_seen() {
-        type Change = fn(&std::path::Path, &std::path::Path) -> std::io::Result<()>;
+        type Change = fn(&Path, &Path) -> std::io::Result<()>;
         let changes: [(&str, Change); 4] = [
             ("written in place", |path, _| fs::write(path, "longer")),
             ("replaced", |path, other| fs::rename(other, path)),
@@ -126,9 +153,6 @@ mod tests {
             fs::write(&other, "text").unwrap();
             let file = Arc::new(File::open(&path).unwrap());
             let stamps = Stamps::of(&file.metadata().unwrap());
-            let long = Duration::from_secs(3600);
-            let seen = Seen { file, stamps, until: Instant::now() + long };
-            assert!(seen.is_still_so());
             // A change in the same tick of the kernel's clock need not show.
             let tick = Instant::now() + Duration::from_secs(10);
             let probe = folder.path().join("probe");
@@ -139,8 +163,14 @@ mod tests {
                 }
                 assert!(Instant::now() < tick, "the kernel's clock stands still");
             }
+            let seen = Seen::now(file, stamps);
+            assert!(seen.is_still_at(&path), "{how}");
             change(&path, &other).unwrap();
-            assert!(!seen.is_still_so(), "{how}");
+            let now = || seen.0.at.elapsed().as_micros() as u64;
+            seen.0.asked.store(now(), Relaxed);
+            assert!(!seen.is_still_at(Path::new("/dev/null/none")), "{how}");
+            seen.0.asked.store(0, Relaxed);
+            assert!(!seen.is_still_at(&path), "{how}");
         }
     }
 }
