@@ -1,12 +1,12 @@
 //! Bytes to a value, within limits.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::error::DecodeError;
 use crate::limits::{DEEPEST, Limits};
+use crate::shapes::{Form, Id, Shape, Slots};
 use crate::value::{Key, Value};
 
 /// The milliseconds that a JavaScript `Date` can hold; with others it is invalid.
@@ -461,68 +461,6 @@ impl<'a> Decoder<'a> {
             items.reserve_exact(more);
         }
         Ok(())
-    }
-}
-
-/// The keys of a record.
-struct Shape {
-    keys: Vec<Key>,
-    /// What the keys cost a record.
-    cost: usize,
-    /// Bytes of the longest.
-    longest: usize,
-}
-
-/// A shape's id: 6 bits, of a byte that is 40 to 7f, and with more than 64 shapes another byte.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Id {
-    low: u8,
-    high: Option<u8>,
-}
-
-impl Id {
-    fn new(low: u8, high: Option<u8>) -> Self {
-        Self { low: low & 0x3f, high }
-    }
-}
-
-/// How records of a slot are written.
-#[derive(Clone, Copy)]
-enum Form {
-    OneByte,
-    TwoBytes,
-}
-
-/// The shapes that are defined.
-struct Slots {
-    shapes: BTreeMap<Id, Arc<Shape>>,
-    /// By the lower byte, as it was defined last.
-    forms: [Option<Form>; 64],
-}
-
-impl Slots {
-    fn none() -> Self {
-        Self { shapes: BTreeMap::new(), forms: [None; 64] }
-    }
-
-    fn form(&self, token: u8) -> Option<Form> {
-        self.forms.get(usize::from(token & 0x3f)).copied().flatten()
-    }
-
-    fn get(&self, id: Id) -> Option<Arc<Shape>> {
-        self.shapes.get(&id).map(Arc::clone)
-    }
-
-    /// Defines a shape, or another in its place; false when that would be more than `most`.
-    fn set(&mut self, id: Id, shape: Arc<Shape>, most: usize) -> bool {
-        if self.shapes.len() >= most && !self.shapes.contains_key(&id) {
-            return false;
-        }
-        self.shapes.insert(id, shape);
-        if let Some(form) = self.forms.get_mut(usize::from(id.low)) {
-            *form = Some(if id.high.is_some() { Form::TwoBytes } else { Form::OneByte });
-        }
-        true
     }
 }
 

@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | `value.rs` | [`Value`]: what a message can hold, that is JSON, dates, bytes, `undefined` and `BigInt` |
 //! | `decode.rs` | bytes to a value, within [`Limits`] |
+//! | `shapes.rs` | the shapes of records that a message defines |
 //! | `encode.rs` | a value to bytes |
 //! | `json.rs` | a value from and to JSON |
 //! | `limits.rs` | what a message may cost before it is refused |
@@ -33,6 +34,7 @@ mod error;
 mod json;
 mod limits;
 pub mod names;
+mod shapes;
 mod value;
 
 pub use decode::{decode, decode_chain};

@@ -1,0 +1,116 @@
+//! A stream that is read loses messages, or is made anew.
+
+use super::*;
+
+// covers: flow.gap
+#[tokio::test]
+async fn messages_that_were_purged_unread_are_counted_as_a_gap() {
+    let mut pair = Pair::new(100).await;
+    pair.write(0..10).await;
+    pair.publish().await;
+    pair.ingest.step().await.unwrap();
+    pair.write(10..30).await;
+    pair.publish().await;
+    assert!(pair.network.state().purge("a", &dog(), 5));
+    // It is found whether the stream was being read or is looked at anew.
+    let mut steps = 0;
+    while pair.ingest.step().await != Ok(Step::Nothing) {
+        steps += 1;
+        assert!(steps < 10);
+    }
+    assert_eq!((pair.count().await, pair.figures().gap), (15, 15));
+    pair.write(30..40).await;
+    pair.publish().await;
+    assert!(pair.network.state().purge("a", &dog(), 0));
+    pair.restart();
+    assert_eq!(pair.ingest.step().await, Ok(Step::Nothing));
+    assert_eq!((pair.count().await, pair.figures().gap), (15, 25));
+    assert_eq!(pair.applied().await, Some(41));
+    pair.restart();
+    assert_eq!(pair.ingest.step().await, Ok(Step::Nothing));
+    assert_eq!(pair.figures().gap, 25, "it is counted once");
+}
+
+// covers: figures.gap.kept
+#[tokio::test]
+async fn a_gap_is_known_after_a_restart_though_the_node_is_away() {
+    let mut pair = Pair::new(100).await;
+    pair.write(0..10).await;
+    pair.publish().await;
+    assert!(pair.network.state().purge("a", &dog(), 5));
+    while pair.ingest.step().await.unwrap() == Step::Some {}
+    assert_eq!(pair.figures().gap, 6);
+    // What was counted in memory is gone, and so is the other node.
+    pair.figures = Arc::default();
+    let (bus, of) = (Network::default().bus("b"), pair.figures.subscription("a", &dog()));
+    let mut away =
+        Ingest::new(pair.b.clone(), bus, how(100, pair.memory.clone()), subscription(), of.clone());
+    assert!(away.step().await.is_err());
+    assert_eq!((pair.figures().state, pair.figures().gap), (State::Away, 6));
+    // Another subscription begins anew, and counts what is lost to it.
+    let start = Start::After { created: None, sequence: 1 };
+    let other = Subscription { start, ..subscription() };
+    let mut other = Ingest::new(
+        pair.b.clone(),
+        pair.network.bus("b"),
+        how(100, pair.memory.clone()),
+        other,
+        of,
+    );
+    while other.step().await.unwrap() == Step::Some {}
+    assert_eq!(pair.figures().gap, 6, "not twelve");
+}
+
+// covers: flow.lost-end
+#[tokio::test]
+async fn a_stream_that_loses_its_end_or_is_made_anew_is_noticed_while_nothing_comes() {
+    let mut pair = Pair::new(100).await;
+    pair.write(0..10).await;
+    pair.publish().await;
+    while pair.ingest.step().await != Ok(Step::Nothing) {}
+    assert_eq!(pair.applied().await, Some(11));
+    for id in [20, 21] {
+        if id == 20 {
+            assert!(pair.network.state().lose_end("a", &dog(), 5));
+        } else {
+            pair.network.state().make("a", &dog());
+        }
+        // So few that the sequence does not pass where it was.
+        pair.write(id..id + 1).await;
+        pair.publish().await;
+        pair.time.fetch_add(80_000_000, Relaxed);
+        let mut steps = 0;
+        while pair.ingest.step().await != Ok(Step::Nothing) {
+            steps += 1;
+            assert!(steps < 10);
+        }
+    }
+    assert_eq!((pair.count().await, pair.applied().await), (12, Some(1)));
+    // All is well: one question a minute.
+    let before = pair.network.state().asked;
+    for _ in 0..600 {
+        pair.time.fetch_add(1_000_000, Relaxed);
+        assert_eq!(pair.ingest.step().await, Ok(Step::Nothing));
+    }
+    let asked = pair.network.state().asked - before;
+    assert!((8..=12).contains(&asked), "{asked} questions in ten minutes");
+}
+
+// covers: flow.lost-end
+#[tokio::test]
+async fn messages_that_take_the_place_of_lost_ones_are_no_repetition() {
+    let mut pair = Pair::new(100).await;
+    pair.write(0..10).await;
+    pair.publish().await;
+    while pair.ingest.step().await != Ok(Step::Nothing) {}
+    assert!(pair.network.state().lose_end("a", &dog(), 5));
+    pair.time.fetch_add(11_000_000, Relaxed);
+    pair.write(20..22).await;
+    pair.publish().await;
+    let mut steps = 0;
+    while pair.ingest.step().await != Ok(Step::Nothing) {
+        steps += 1;
+        assert!(steps < 10);
+    }
+    assert_eq!(pair.count().await, 12);
+}
