@@ -82,7 +82,7 @@ pub(crate) async fn handle(name: &str, request: &Value) -> Result<String, Error>
             reply(tables.map(names))
         }
         "tables_create" => {
-            let table = table(text("database"), text("table"));
+            let table = table(text("database"), text("table"), text("hash_attribute"));
             reply(tables::create(table).await.map(|()| json!(null)))
         }
         "tables_create_all" => {
@@ -92,7 +92,9 @@ pub(crate) async fn handle(name: &str, request: &Value) -> Result<String, Error>
                     .split_once('.')
                     .map(|(database, name)| (database.to_owned(), name.to_owned()))
             };
-            let all = names.filter_map(name).map(|(database, name)| table(database, name));
+            let all = names
+                .filter_map(name)
+                .map(|(database, name)| table(database, name, "id".to_owned()));
             reply(tables::create_all(all.collect()).await.map(|()| json!(null)))
         }
         "ensure_streams" => {
@@ -107,8 +109,7 @@ pub(crate) async fn handle(name: &str, request: &Value) -> Result<String, Error>
     }
 }
 
-fn table(database: String, name: String) -> tables::Table {
-    let hash_attribute = "id".to_owned();
+fn table(database: String, name: String, hash_attribute: String) -> tables::Table {
     let attributes = vec![hash_attribute.clone()];
     tables::Table { database, name, hash_attribute, attributes }
 }

@@ -96,20 +96,24 @@ async fn writing() {
     assert_eq!(missing, Err("Error::NotFound(\"Table 'dev.bird' does not exist\")".into()));
 }
 
+fn id() -> Value {
+    json!({ "hash_attribute": "id" })
+}
+
 // covers: grants.tables
 #[tokio::test]
 async fn making() {
     let mut create = Grants::default();
     create.tables.create = vec!["dev.*".parse().unwrap()];
     let granted = Granted::new(CLUSTER, create).await;
-    assert_eq!(send(&granted, "create", "dev.bird", json!({})).await, Ok(json!(null)));
+    assert_eq!(send(&granted, "create", "dev.bird", id()).await, Ok(json!(null)));
     let all = async |tables: &[&str]| {
         granted.send(json!({ "operation": "hostile_tables_create_all", "tables": tables })).await
     };
     assert_eq!(all(&["dev.fish", "dev.frog"]).await, Ok(json!(null)));
     let asked = granted.calls();
     for table in ["prod.bird", "system.hdb_user"] {
-        let made = send(&granted, "create", table, json!({})).await;
+        let made = send(&granted, "create", table, id()).await;
         assert_eq!(made, denied_to("create", table));
         assert_eq!(all(&["dev.horse", table]).await, denied_to("create", table), "not one of them");
     }
@@ -118,7 +122,7 @@ async fn making() {
     assert_eq!(granted.calls(), asked);
 
     let granted = Granted::new(CLUSTER, grants(&["*.*"], &["*.*"])).await;
-    let made = send(&granted, "create", "dev.bird", json!({})).await;
+    let made = send(&granted, "create", "dev.bird", id()).await;
     assert_eq!(made, denied_to("create", "dev.bird"), "write is not create");
 }
 
