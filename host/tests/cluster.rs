@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "cli/clustered.rs"]
+mod clustered;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -12,27 +15,16 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use clustered::CLUSTERED;
+
 /// Nothing here takes longer.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 fn command(root: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_harper-host"));
     command.args(["run", "--rootpath"]).arg(root);
-    for (key, value) in [
-        ("HDB_ADMIN_USERNAME", "admin"),
-        ("HDB_ADMIN_PASSWORD", "s3cret-of-the-test"),
-        ("OPERATIONSAPI_NETWORK_PORT", "0"),
-        ("CLUSTERING_ENABLED", "true"),
-        ("CLUSTERING_NODENAME", "node-1"),
-        ("CLUSTERING_HUBSERVER_CLUSTER_NETWORK_HOST", "127.0.0.1"),
-        ("CLUSTERING_HUBSERVER_CLUSTER_NETWORK_PORT", "0"),
-        ("CLUSTERING_HUBSERVER_LEAFNODES_NETWORK_HOST", "127.0.0.1"),
-        ("CLUSTERING_HUBSERVER_LEAFNODES_NETWORK_PORT", "0"),
-        ("CLUSTERING_HUBSERVER_NETWORK_PORT", "0"),
-        ("CLUSTERING_LEAFSERVER_NETWORK_PORT", "0"),
-    ] {
-        command.env(key, value);
-    }
+    let admin = [("HDB_ADMIN_USERNAME", "admin"), ("HDB_ADMIN_PASSWORD", "s3cret-of-the-test")];
+    command.envs(admin).envs(CLUSTERED);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod cert;
+mod clustered;
 mod components;
 mod examples;
 mod network;

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::clustered::CLUSTERED;
+
 /// Nothing here takes longer.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 /// The password of the user `admin`.
@@ -42,17 +44,7 @@ impl Node {
 
     /// With plain HTTP, in a cluster of its own.
     pub fn start_in_a_cluster() -> Self {
-        Self::with(&[
-            ("OPERATIONSAPI_NETWORK_PORT", "0"),
-            ("CLUSTERING_ENABLED", "true"),
-            ("CLUSTERING_NODENAME", "node-1"),
-            ("CLUSTERING_HUBSERVER_CLUSTER_NETWORK_HOST", "127.0.0.1"),
-            ("CLUSTERING_HUBSERVER_CLUSTER_NETWORK_PORT", "0"),
-            ("CLUSTERING_HUBSERVER_LEAFNODES_NETWORK_HOST", "127.0.0.1"),
-            ("CLUSTERING_HUBSERVER_LEAFNODES_NETWORK_PORT", "0"),
-            ("CLUSTERING_HUBSERVER_NETWORK_PORT", "0"),
-            ("CLUSTERING_LEAFSERVER_NETWORK_PORT", "0"),
-        ])
+        Self::with(&CLUSTERED)
     }
 
     fn with(settings: &[(&str, &str)]) -> Self {

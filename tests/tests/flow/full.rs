@@ -4,15 +4,22 @@ use harper_wire::names;
 
 use super::*;
 
-// covers: flow.full.stream
-#[tokio::test(flavor = "multi_thread")]
-async fn while_a_stream_takes_nothing_writes_succeed_and_go_out_later() {
+/// Two nodes, of which the second has the first ten rows of the other.
+async fn ten_have_come() -> Nodes {
     let cluster = nodes(2).await;
     let [a, b] = &cluster.nodes[..] else { panic!("two nodes") };
     make(a).await;
     share(a, "node-2", true, false).await;
     insert(&a.data, 0..10, "a").await;
     arrive(&b.data, 0..10, 10).await;
+    cluster
+}
+
+// covers: flow.full.stream
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_stream_takes_nothing_writes_succeed_and_go_out_later() {
+    let cluster = ten_have_come().await;
+    let [a, b] = &cluster.nodes[..] else { panic!("two nodes") };
     // As a server without room answers: that it stores no more.
     let context = a.servers.nats.jetstream(&names::domain("node-1"));
     let mut stream = context.get_stream(names::stream("dev", "dog")).await.unwrap();
@@ -37,12 +44,8 @@ async fn while_a_stream_takes_nothing_writes_succeed_and_go_out_later() {
 // covers: flow.refused
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_stream_will_never_take_is_passed_over_and_counted() {
-    let cluster = nodes(2).await;
+    let cluster = ten_have_come().await;
     let [a, b] = &cluster.nodes[..] else { panic!("two nodes") };
-    make(a).await;
-    share(a, "node-2", true, false).await;
-    insert(&a.data, 0..10, "a").await;
-    arrive(&b.data, 0..10, 10).await;
     let context = a.servers.nats.jetstream(&names::domain("node-1"));
     let mut stream = context.get_stream(names::stream("dev", "dog")).await.unwrap();
     let mut narrow = stream.info().await.unwrap().config.clone();

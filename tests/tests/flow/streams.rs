@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 use harper_host::data::{Key, Version};
 use harper_host::transaction::{Change, Part, Transaction};
-use harper_tests::nats::eventually;
+use harper_tests::nats::{NatsNode, eventually};
 use harper_tests::nodes::{ClusterNode, Nodes};
 use harper_tests::rows::{dead_letters, dog};
 use harper_tests::shared::change;
@@ -14,6 +14,16 @@ use harper_wire::names;
 use serde_json::json;
 
 use super::{flowing, from_first_to_second};
+
+/// The second node has rows 0 to 4 of the first, and was halted then: its servers.
+async fn halted() -> (Nodes, NatsNode) {
+    let mut cluster = from_first_to_second().await;
+    let second = cluster.nodes.pop().unwrap();
+    cluster.nodes[0].insert_each(0..5).await.unwrap();
+    second.comes_to_have(0..5).await.unwrap();
+    let servers = second.halt().await.unwrap();
+    (cluster, servers)
+}
 
 // covers: flow.stream-anew
 #[tokio::test(flavor = "multi_thread")]
@@ -39,12 +49,8 @@ async fn a_stream_that_is_made_anew_is_read_from_its_beginning() {
 // covers: flow.acks-all
 #[tokio::test(flavor = "multi_thread")]
 async fn a_durable_consumer_that_wants_each_message_acknowledged_is_made_anew() {
-    let mut cluster = from_first_to_second().await;
-    let second = cluster.nodes.pop().unwrap();
+    let (mut cluster, servers) = halted().await;
     let first = &cluster.nodes[0];
-    first.insert_each(0..5).await.unwrap();
-    second.comes_to_have(0..5).await.unwrap();
-    let servers = second.halt().await.unwrap();
 
     let context = first.servers.nats.jetstream(&names::domain("node-1"));
     let stream = context.get_stream(names::stream("dev", "dog")).await.unwrap();
@@ -71,12 +77,8 @@ async fn a_durable_consumer_that_wants_each_message_acknowledged_is_made_anew() 
 // covers: flow.purge-unread
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purge_of_what_was_not_read_loses_just_that_and_says_so() {
-    let mut cluster = from_first_to_second().await;
-    let second = cluster.nodes.pop().unwrap();
+    let (mut cluster, servers) = halted().await;
     let first = &cluster.nodes[0];
-    first.insert_each(0..5).await.unwrap();
-    second.comes_to_have(0..5).await.unwrap();
-    let servers = second.halt().await.unwrap();
 
     first.insert_each(5..15).await.unwrap();
     first.is_published().await.unwrap();

@@ -1,0 +1,13 @@
+//! What a node is told that begins a cluster of its own, on ports that are free.
+
+pub const CLUSTERED: [(&str, &str); 9] = [
+    ("OPERATIONSAPI_NETWORK_PORT", "0"),
+    ("CLUSTERING_ENABLED", "true"),
+    ("CLUSTERING_NODENAME", "node-1"),
+    ("CLUSTERING_HUBSERVER_CLUSTER_NETWORK_HOST", "127.0.0.1"),
+    ("CLUSTERING_HUBSERVER_CLUSTER_NETWORK_PORT", "0"),
+    ("CLUSTERING_HUBSERVER_LEAFNODES_NETWORK_HOST", "127.0.0.1"),
+    ("CLUSTERING_HUBSERVER_LEAFNODES_NETWORK_PORT", "0"),
+    ("CLUSTERING_HUBSERVER_NETWORK_PORT", "0"),
+    ("CLUSTERING_LEAFSERVER_NETWORK_PORT", "0"),
+];
