@@ -15,6 +15,7 @@ use crate::flow::dead_letters::{Applied, DeadLetters};
 use crate::flow::ingest::{How, Ingest, IngestError, Step, Subscription};
 use crate::flow::memory::Memory;
 use crate::flow::publish::{Published, Publisher};
+use crate::nats::FAR;
 use crate::store::{Start, Store};
 use crate::transaction::{Change, Part, Passed, Transaction};
 
@@ -182,6 +183,31 @@ async fn messages_that_were_purged_unread_are_counted_as_a_gap() {
     pair.restart();
     assert_eq!(pair.ingest.step().await, Ok(Step::Nothing));
     assert_eq!(pair.figures().gap, 25, "it is counted once");
+}
+
+// covers: flow.acks-far
+#[tokio::test]
+async fn what_is_far_away_is_acknowledged_one_by_one() {
+    let mut pair = Pair::new(100).await;
+    let floor = |pair: &Pair| pair.network.state().floor("a", &dog(), "b");
+    pair.write(0..5).await;
+    pair.publish().await;
+    let last = pair.network.state().place("a", &dog()).unwrap().1;
+    assert_eq!(pair.ingest.step().await, Ok(Step::Some));
+    assert_eq!(floor(&pair), Some((last, false)));
+    pair.network.state().skip_to("a", &dog(), FAR * 3);
+    pair.write(5..10).await;
+    pair.publish().await;
+    assert_eq!(pair.ingest.step().await, Err(IngestError::Far));
+    assert_eq!(pair.ingest.step().await, Ok(Step::Some));
+    assert_eq!((pair.count().await, floor(&pair)), (10, Some((FAR * 3 + 4, true))));
+    // And by whoever reads it next.
+    pair.restart();
+    pair.write(10..12).await;
+    pair.publish().await;
+    assert_eq!(pair.ingest.step().await, Ok(Step::Some));
+    assert_eq!((pair.count().await, floor(&pair)), (12, Some((FAR * 3 + 6, true))));
+    assert_eq!(pair.figures().gap, FAR * 3 - last - 1);
 }
 
 // covers: flow.being-made
