@@ -33,6 +33,10 @@ pub(crate) struct StreamConfig {
     pub(crate) duplicate_window: i64,
 }
 
+/// Entries of a list that are read, whatever it claims to have: a node has fewer tables by far, and
+/// subscribers too.
+const MOST_LISTED: usize = 100_000;
+
 /// Where a durable consumer begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Deliver {
@@ -147,6 +151,15 @@ impl Page for ConsumersPage {
     }
 }
 
+/// Whether a list is complete with a part of `got` after `had`, of as many as `total`.
+fn is_last(had: usize, got: usize, total: usize) -> Result<bool, Error> {
+    let has = had + got;
+    if has > MOST_LISTED {
+        return Err(Error::Other(format!("a list has more than {MOST_LISTED} entries")));
+    }
+    Ok(got == 0 || has >= total)
+}
+
 /// A stream, and what it holds.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct StreamState {
@@ -207,6 +220,7 @@ impl Nats {
         Ok(all.into_iter().map(consumer).collect())
     }
 
+    /// Fails when there are more than [`MOST_LISTED`]: whoever answers says how many there are.
     async fn list<P: Page>(
         &self,
         subject: &str,
@@ -217,7 +231,7 @@ impl Nats {
             let request = json!({ "offset": all.len() }).to_string();
             let page: P = self.ask_api(subject, request.into(), patience).await?;
             let (total, items) = page.split();
-            let is_last = items.is_empty() || all.len() + items.len() >= total;
+            let is_last = is_last(all.len(), items.len(), total)?;
             all.extend(items);
             if is_last {
                 return Ok(all);
@@ -368,5 +382,20 @@ impl Nats {
             Err(Error::NotFound) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // covers: nats.lists.bounded
+    #[test]
+    fn no_list_is_read_without_end() {
+        assert_eq!(is_last(0, 256, 300), Ok(false));
+        assert_eq!(is_last(256, 44, 300), Ok(true));
+        assert_eq!(is_last(256, 0, usize::MAX), Ok(true));
+        assert_eq!(is_last(MOST_LISTED - 256, 256, usize::MAX), Ok(false));
+        assert!(is_last(MOST_LISTED - 255, 256, usize::MAX).is_err());
     }
 }
