@@ -26,6 +26,8 @@ pub(super) struct State {
     pub(super) largest: Option<usize>,
     /// Tables whose streams take nothing at the moment.
     pub(super) full: BTreeSet<TableName>,
+    /// Messages that they did not take.
+    pub(super) refused: u64,
     /// Questions how a stream is, but for those with which reading begins.
     pub(super) asked: u64,
 }
@@ -190,6 +192,7 @@ impl Bus for SimulatedBus {
             _ => {}
         }
         if state.full.contains(table) {
+            state.refused += 1;
             return Ok(std::future::ready(Err(BusError::Refused("it is full".into()))));
         }
         if state.largest.is_some_and(|largest| message.payload.len() > largest) {
