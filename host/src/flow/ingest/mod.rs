@@ -33,6 +33,9 @@ use look::{LOOK_SOON, is_due};
 /// Bytes of messages that are applied together: one message more may have more.
 const BYTES: usize = 16 << 20;
 
+/// The largest sequence that a stream may have: a server never gets there, and whoever says so lies.
+const LARGEST_SEQUENCE: u64 = 1 << 62;
+
 /// What one subscription is to do.
 #[derive(Debug, Clone)]
 pub(crate) struct Subscription {
@@ -193,6 +196,8 @@ impl<B: Bus> Ingest<B> {
         self.figures.set_gap(gap);
         let look = self.bus.look(source, table).await?;
         self.looked = self.data.now();
+        let delivered = look.durable.map_or(0, |durable| durable.delivered);
+        check_sequence(look.first.max(look.last).max(delivered))?;
         let sequence = match (known, start) {
             (Some(known), _) if known.created == look.created => known.sequence,
             // The stream is another one by now: all of it is new.
@@ -266,7 +271,7 @@ impl<B: Bus> Ingest<B> {
         lost: u64,
     ) -> Result<Applied, IngestError> {
         applied.sequence += lost;
-        applied.gap += lost;
+        applied.gap = applied.gap.saturating_add(lost);
         self.store(stored.clone(), &applied, Vec::new(), Vec::new()).await?;
         *stored = Some(applied.clone());
         self.figures.set_gap(applied.gap);
@@ -321,6 +326,7 @@ impl<B: Bus> Ingest<B> {
         let (mut taken, mut bytes) = (VecDeque::new(), 0);
         while let Some(delivery) = open.waiting.front() {
             let sequence = delivery.message.sequence;
+            check_sequence(sequence)?;
             if sequence > applied.sequence + 1 {
                 if !taken.is_empty() {
                     break;
@@ -394,7 +400,7 @@ impl<B: Bus> Ingest<B> {
         drop(share);
         match (last, open.waiting.front()) {
             (Some((published, pending)), _) => self.figures.advance(published, pending),
-            (None, Some(held)) => self.figures.set_pending(held.pending + 1),
+            (None, Some(held)) => self.figures.set_pending(held.pending.saturating_add(1)),
             (None, None) => {}
         }
         let is_nothing = done.is_empty();
@@ -409,5 +415,13 @@ impl<B: Bus> Ingest<B> {
             (true, false) => Step::Nothing,
             _ => Step::Some,
         })
+    }
+}
+
+/// Fails for one that no stream has: what is counted on from it would not be a number any more.
+fn check_sequence(sequence: u64) -> Result<(), BusError> {
+    match sequence {
+        ..=LARGEST_SEQUENCE => Ok(()),
+        _ => Err(BusError::Refused("the node says of its stream what cannot be".into())),
     }
 }

@@ -10,7 +10,7 @@ use super::bus::{Fault, Network, SimulatedBus};
 use crate::capabilities::TableName;
 use crate::data::{Data, DataConfig, Key, Row, WallClock, Which, Write};
 use crate::figures::{Figures, State, SubscriptionFigures};
-use crate::flow::bus::{Bus, Outbound};
+use crate::flow::bus::{Bus, BusError, Outbound};
 use crate::flow::dead_letters::{Applied, DeadLetters};
 use crate::flow::ingest::{How, Ingest, IngestError, Step, Subscription};
 use crate::flow::memory::Memory;
@@ -208,6 +208,24 @@ async fn what_is_far_away_is_acknowledged_one_by_one() {
     assert_eq!(pair.ingest.step().await, Ok(Step::Some));
     assert_eq!((pair.count().await, floor(&pair)), (12, Some((FAR * 3 + 6, true))));
     assert_eq!(pair.figures().gap, FAR * 3 - last - 1);
+}
+
+// covers: flow.sequences
+#[tokio::test]
+async fn a_sequence_that_no_stream_has_is_refused() {
+    let mut pair = Pair::new(100).await;
+    pair.write(0..5).await;
+    pair.publish().await;
+    assert_eq!(pair.ingest.step().await, Ok(Step::Some));
+    let before = pair.applied().await;
+    pair.network.state().skip_to("a", &dog(), u64::MAX - 5);
+    pair.write(5..8).await;
+    pair.publish().await;
+    for _ in 0..3 {
+        let refused = pair.ingest.step().await;
+        assert!(matches!(refused, Err(IngestError::Bus(BusError::Refused(_)))), "{refused:?}");
+    }
+    assert_eq!((pair.applied().await, pair.figures().gap), (before, 0));
 }
 
 // covers: flow.being-made
