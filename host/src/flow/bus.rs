@@ -55,7 +55,7 @@ pub(crate) trait Bus: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), BusError>> + Send;
 
     /// Makes the durable consumer anew, so that it begins with this sequence. One acknowledgement is
-    /// for all that came before, unless that is farther than [`FAR`].
+    /// for all that came before, unless it begins beyond [`FAR`].
     fn begin_at(
         &self,
         source: &str,

@@ -83,9 +83,12 @@ async fn a_stream_that_goes_on_from_far_away_keeps_its_server_not_busy() {
     let name = names::durable("node-2", "node-1");
     let mut second = second;
     for round in 1..=3 {
-        // While it is read, and by one that begins there.
+        // While it is read, by a durable consumer that is made there, and by that one again.
         if round > 1 {
             let servers = second.halt().await.unwrap();
+            if round == 2 {
+                stream.delete_consumer(&name).await.unwrap();
+            }
             second = ClusterNode::on(servers, flowing()).await.unwrap();
         }
         first.insert_each(round * 5..round * 5 + 5).await.unwrap();
@@ -99,6 +102,8 @@ async fn a_stream_that_goes_on_from_far_away_keeps_its_server_not_busy() {
         .await
         .unwrap();
     }
+    let policy = stream.consumer_info(&name).await.unwrap().config.ack_policy;
+    assert_eq!(policy, AckPolicy::Explicit);
     let figures = second.figures_of("node-1").await.unwrap();
     assert_eq!(figures["dead_lettered"], 0, "{figures}");
     cluster.nodes.push(second);

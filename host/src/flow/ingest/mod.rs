@@ -113,9 +113,6 @@ pub(crate) enum IngestError {
     /// Messages between are missing: they were given to an earlier reader.
     #[error("messages have come out of order")]
     Hole,
-    /// So many are gone for good that what comes next is too far to be acknowledged with them.
-    #[error("messages are gone: the stream is read anew from behind them")]
-    Far,
     /// There is no memory for the next message.
     #[error("other tables take the memory that there is for what has come")]
     Crowded,
@@ -341,9 +338,6 @@ impl<B: Bus> Ingest<B> {
                 let lost = sequence - applied.sequence - 1;
                 applied = self.pass_gap(&mut open.stored, applied, lost).await?;
                 open.applied = applied.clone();
-                if open.acks_all && lost > FAR {
-                    return Err(IngestError::Far);
-                }
             }
             if taken.len() >= self.how.most || (bytes > BYTES && !taken.is_empty()) {
                 break;
