@@ -132,9 +132,8 @@ impl JetStream for Nats {
                 Extent::Keep(messages) => json!({ "keep": messages }),
                 Extent::Before(sequence) => {
                     let held = self.inspect(domain.clone(), stream.clone(), timeout).await?;
-                    // A stream that is purged beyond its end goes on from there: all messages between
-                    // would count as lost, and a consumer's acknowledgement of all that came before
-                    // would keep its server busy for as long as it takes to count them.
+                    // A stream that is purged beyond its end goes on from there: whoever reads it takes
+                    // all messages between for lost.
                     json!({ "seq": sequence.min(held.last_sequence.saturating_add(1)) })
                 }
             };
