@@ -40,6 +40,13 @@ pub struct Going {
     pub schema: Option<(String, Vec<String>)>,
 }
 
+impl Going {
+    /// Whether there is anything to tell.
+    pub(crate) fn is_something(&self) -> bool {
+        !self.rows.is_empty() || self.schema.is_some()
+    }
+}
+
 /// A row as it is now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RowNow {

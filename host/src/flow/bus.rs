@@ -3,6 +3,7 @@
 
 use crate::capabilities::TableName;
 use crate::data::Message;
+use crate::nats::FAR;
 
 /// Carries transactions. Ours is [`NatsBus`](super::nats::NatsBus); the tests have one in memory.
 ///
@@ -53,7 +54,8 @@ pub(crate) trait Bus: Send + Sync + 'static {
         table: &TableName,
     ) -> impl Future<Output = Result<(), BusError>> + Send;
 
-    /// Makes the durable consumer anew, so that it begins with this sequence.
+    /// Makes the durable consumer anew, so that it begins with this sequence. One acknowledgement is
+    /// for all that came before, unless it begins beyond [`FAR`].
     fn begin_at(
         &self,
         source: &str,
@@ -80,7 +82,8 @@ pub(crate) trait Reader: Send + 'static {
     fn next(&mut self, most: usize)
     -> impl Future<Output = Result<Vec<Delivery>, BusError>> + Send;
 
-    /// Says that a message, and what came before it, need not come again.
+    /// Says that a message need not come again, and where the durable consumer takes it so, what
+    /// came before it neither.
     fn acknowledge(&mut self, reply: String) -> impl Future<Output = Result<(), BusError>> + Send;
 }
 
@@ -141,9 +144,21 @@ pub(crate) struct Durable {
     pub(crate) delivered: u64,
     /// Up to there all are acknowledged.
     pub(crate) acknowledged: u64,
-    /// Whether one acknowledgement is for all that came before, too. Earlier versions of this host
-    /// made others.
+    /// Whether one acknowledgement is for all that came before, too.
     pub(crate) acks_all: bool,
+}
+
+impl Durable {
+    /// Whether it is read on after the sequence `applied` as it is. Earlier versions of this host made
+    /// all of them so that each message wants its acknowledgement: those are too slow.
+    pub(crate) fn suits(&self, applied: u64) -> bool {
+        self.delivered == applied
+            && self.acknowledged <= applied
+            && match self.acks_all {
+                true => applied - self.acknowledged <= FAR,
+                false => applied >= FAR,
+            }
+    }
 }
 
 /// What is not there.

@@ -62,6 +62,8 @@ struct Behind {
     again: Instant,
     wait: Duration,
     since: Instant,
+    /// Whether it has taken nothing since: one change asks whether there is room again.
+    is_refused: bool,
 }
 
 /// Changes on their way.
@@ -140,7 +142,8 @@ impl<B: Bus> Publisher<B> {
         for (table, (sequence, error)) in sent.failed {
             if sequence <= until && self.is_held_back(&table, &error) {
                 let (through, since) = (sequence - 1, Instant::now());
-                let behind = Behind { through, again: since + SOON, wait: SOON, since };
+                let again = since + SOON;
+                let behind = Behind { through, again, wait: SOON, since, is_refused: true };
                 self.behind.insert(table, behind);
             }
         }
@@ -157,7 +160,7 @@ impl<B: Bus> Publisher<B> {
         let due = self.behind.iter().filter(|(_, behind)| behind.again <= Instant::now());
         let due: Vec<_> = due.map(|(table, behind)| (table.clone(), *behind)).collect();
         let mut has = Published::Nothing;
-        for (table, Behind { through, wait, since, .. }) in due {
+        for (table, Behind { through, wait, since, is_refused, .. }) in due {
             let only = table.clone();
             let is_it = move |table: &TableName| *table == only;
             let after = Some(through);
@@ -165,7 +168,12 @@ impl<B: Bus> Publisher<B> {
             self.tell_of_lost(outgoing.lost);
             // What comes after it is for the others' turn.
             outgoing.changes.retain(|going| going.change.sequence <= published);
-            let last = outgoing.through.unwrap_or(published).min(published);
+            let mut last = outgoing.through.unwrap_or(published).min(published);
+            let first = outgoing.changes.iter().position(Going::is_something);
+            if let Some(first) = first.filter(|_| is_refused) {
+                outgoing.changes.truncate(first + 1);
+                last = outgoing.changes[first].change.sequence;
+            }
             let mut sent = self.send(outgoing.changes).await?;
             let failed = sent.failed.remove(&table);
             let first = failed.as_ref().map(|(sequence, _)| *sequence);
@@ -173,7 +181,8 @@ impl<B: Bus> Publisher<B> {
             let until = first.into_iter().chain(away).min().map_or(last, |first| first - 1);
             self.pass_over(&sent, until);
             if let Some((_, table, error)) = sent.away {
-                let behind = Behind { through: until, again: Instant::now(), wait, since };
+                let (through, again) = (until, Instant::now());
+                let behind = Behind { through, again, wait, since, is_refused };
                 self.behind.insert(table.clone(), behind);
                 return Err(PublishError::Bus(table, error));
             }
@@ -193,8 +202,9 @@ impl<B: Bus> Publisher<B> {
                 self.behind.remove(&table);
                 continue;
             };
-            let again = Instant::now() + until_then;
-            self.behind.insert(table, Behind { through: until, again, wait, since });
+            let (through, again) = (until, Instant::now() + until_then);
+            let is_refused = failed.is_some();
+            self.behind.insert(table, Behind { through, again, wait, since, is_refused });
         }
         Ok(has)
     }

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::bus::{Bus, BusError};
+use super::bus::Bus;
 use super::ingest::{How, Ingest, IngestError, Step, Subscription};
 use super::publish::{PublishError, Published, Publisher};
 use super::subscriptions::Subscriptions;
@@ -23,8 +23,6 @@ const SOON: Duration = Duration::from_millis(50);
 const LATER: Duration = Duration::from_secs(2);
 /// For so long at most what was published stays in the log while little else is.
 const TRIM: Duration = Duration::from_secs(1);
-/// For so long nothing is wrong when a stream is not there: it is about to be made, or known.
-const BEING_MADE: Duration = Duration::from_secs(5);
 /// What is held is looked at this often at least: the clock may be set.
 const HELD: Duration = Duration::from_secs(1);
 /// For what is not published yet when the node stops.
@@ -74,13 +72,11 @@ pub(super) async fn publish<B: Bus>(
     let mut changes = data.last_change();
     let (mut backoff, mut trouble) = (Backoff::default(), Trouble::default());
     let mut untrimmed: Option<Instant> = None;
-    let mut missing: Option<Instant> = None;
     while !*stop.borrow() {
         changes.mark_unchanged();
         let wait = match publisher.step().await {
             Ok(published) => {
                 backoff.reset();
-                missing = None;
                 trouble.is_over(|| tracing::info!("changes are published again"));
                 if publisher.is_untrimmed() {
                     untrimmed.get_or_insert_with(Instant::now);
@@ -106,11 +102,6 @@ pub(super) async fn publish<B: Bus>(
             }
             // It is a matter of moments.
             Err(PublishError::TooEarly) => SOON,
-            Err(PublishError::Bus(_, BusError::NoStream))
-                if missing.get_or_insert_with(Instant::now).elapsed() < BEING_MADE =>
-            {
-                SOON
-            }
             Err(error) => {
                 figures.outbox().count_failure();
                 trouble.is(error.to_string(), |text| {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::{Nats, RequestError, Server, ServersError};
 use crate::capabilities::{
@@ -124,13 +125,20 @@ impl JetStream for Nats {
         timeout: Duration,
     ) -> BoxFuture<'_, Result<u64, JetStreamError>> {
         Box::pin(async move {
+            let end = Instant::now() + timeout;
             let request = match extent {
                 // To the server, to keep 0 is the same.
                 Extent::All => json!({}),
                 Extent::Keep(messages) => json!({ "keep": messages }),
-                Extent::Before(sequence) => json!({ "seq": sequence }),
+                Extent::Before(sequence) => {
+                    let held = self.inspect(domain.clone(), stream.clone(), timeout).await?;
+                    // A stream that is purged beyond its end goes on from there: whoever reads it takes
+                    // all messages between for lost.
+                    json!({ "seq": sequence.min(held.last_sequence.saturating_add(1)) })
+                }
             };
             let subject = format!("$JS.{domain}.API.STREAM.PURGE.{stream}");
+            let timeout = end.saturating_duration_since(Instant::now());
             let Purged { purged } =
                 self.ask_api(&subject, request.to_string().into(), timeout).await?;
             Ok(purged)

@@ -33,6 +33,10 @@ pub(crate) struct StreamConfig {
     pub(crate) duplicate_window: i64,
 }
 
+/// Entries of a list that are read, whatever it claims to have: a node has fewer tables by far, and
+/// subscribers too.
+const MOST_LISTED: usize = 100_000;
+
 /// Where a durable consumer begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Deliver {
@@ -44,6 +48,13 @@ pub(crate) enum Deliver {
 
 /// One acknowledgement is for all messages up to it.
 const ACK_ALL: &str = "all";
+/// Each message wants one of its own.
+const ACK_EACH: &str = "explicit";
+
+/// The farthest that an acknowledgement for all before it may be from the one before. nats-server 2.9
+/// goes through all sequences between, 7 ns for each, whether there was a message or not; meanwhile it
+/// answers no other node. It counts from 0 wherever a new consumer begins.
+pub(crate) const FAR: u64 = 20_000_000;
 
 #[derive(Deserialize)]
 struct ConsumerInfo {
@@ -140,6 +151,15 @@ impl Page for ConsumersPage {
     }
 }
 
+/// Whether a list is complete with a part of `got` after `had`, of as many as `total`.
+fn is_last(had: usize, got: usize, total: usize) -> Result<bool, Error> {
+    let has = had + got;
+    if has > MOST_LISTED {
+        return Err(Error::Other(format!("a list has more than {MOST_LISTED} entries")));
+    }
+    Ok(got == 0 || has >= total)
+}
+
 /// A stream, and what it holds.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct StreamState {
@@ -200,6 +220,7 @@ impl Nats {
         Ok(all.into_iter().map(consumer).collect())
     }
 
+    /// Fails when there are more than [`MOST_LISTED`]: whoever answers says how many there are.
     async fn list<P: Page>(
         &self,
         subject: &str,
@@ -210,7 +231,7 @@ impl Nats {
             let request = json!({ "offset": all.len() }).to_string();
             let page: P = self.ask_api(subject, request.into(), patience).await?;
             let (total, items) = page.split();
-            let is_last = items.is_empty() || all.len() + items.len() >= total;
+            let is_last = is_last(all.len(), items.len(), total)?;
             all.extend(items);
             if is_last {
                 return Ok(all);
@@ -307,7 +328,8 @@ impl Nats {
     }
 
     /// Makes a durable consumer that is pulled from. Whoever acknowledges a message does so for all
-    /// that came before it: one for each costs the servers more than the messages do.
+    /// that came before it: one for each costs the servers more than the messages do. Where it begins
+    /// beyond [`FAR`] each message wants one all the same.
     pub(crate) async fn create_durable(
         &self,
         domain: &str,
@@ -316,7 +338,11 @@ impl Nats {
         deliver: Deliver,
         patience: Duration,
     ) -> Result<(), Error> {
-        let mut config = json!({ "durable_name": durable, "ack_policy": ACK_ALL });
+        let acks = match deliver {
+            Deliver::FromSequence(from) if from > FAR => ACK_EACH,
+            _ => ACK_ALL,
+        };
+        let mut config = json!({ "durable_name": durable, "ack_policy": acks });
         let (policy, option) = match deliver {
             Deliver::All => ("all", None),
             Deliver::New => ("new", None),
@@ -356,5 +382,20 @@ impl Nats {
             Err(Error::NotFound) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // covers: nats.lists.bounded
+    #[test]
+    fn no_list_is_read_without_end() {
+        assert_eq!(is_last(0, 256, 300), Ok(false));
+        assert_eq!(is_last(256, 44, 300), Ok(true));
+        assert_eq!(is_last(256, 0, usize::MAX), Ok(true));
+        assert_eq!(is_last(MOST_LISTED - 256, 256, usize::MAX), Ok(false));
+        assert!(is_last(MOST_LISTED - 255, 256, usize::MAX).is_err());
     }
 }

@@ -270,7 +270,7 @@ fn hide_in_texts(value: &mut Value, depth: usize) {
 
 /// The same of a text that is JSON: as it was, where there is nothing to hide. None of another text.
 fn hidden_json(text: &str, depth: usize) -> Option<String> {
-    if !text.trim_start().starts_with(['{', '[']) || json::check(text).is_err() {
+    if !text.trim_start().starts_with(['{', '[', '"']) || json::check(text).is_err() {
         return None;
     }
     if depth == 0 || json::built_size(text.as_bytes()) > MOST_BUILT {
@@ -307,7 +307,18 @@ mod tests {
             assert_eq!(again, value);
             text = whole;
         }
-        for kept in [r#"{ "b" : 1 , "mail": "me@h", "u": "http://h/" }"#, "[1, 2]", "{", "[x"] {
+        // A text of a text is JSON too.
+        let mut twice = json!(json::text(&json!(r#"{"password":"s3cr3t"}"#)));
+        hide(&mut twice);
+        assert!(!twice.to_string().contains("s3cr3t"), "{twice}");
+        for kept in [
+            r#"{ "b" : 1 , "mail": "me@h", "u": "http://h/" }"#,
+            "[1, 2]",
+            "{",
+            "[x",
+            r#""a""#,
+            "\"",
+        ] {
             let mut value = json!(kept);
             hide(&mut value);
             assert_eq!(value, kept);

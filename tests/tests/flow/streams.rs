@@ -74,6 +74,48 @@ async fn a_durable_consumer_that_wants_each_message_acknowledged_is_made_anew() 
     cluster.stop().await;
 }
 
+/// nats-server 2.9 counts from 0 to what is acknowledged with all before it: here for an hour.
+// covers: flow.acks-far
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_goes_on_from_far_away_keeps_its_server_not_busy() {
+    let mut cluster = from_first_to_second().await;
+    let second = cluster.nodes.pop().unwrap();
+    let first = &cluster.nodes[0];
+    first.insert_each(0..5).await.unwrap();
+    second.comes_to_have(0..5).await.unwrap();
+    let context = first.servers.nats.jetstream(&names::domain("node-1"));
+    let mut stream = context.get_stream(names::stream("dev", "dog")).await.unwrap();
+    stream.purge().sequence(1 << 39).await.unwrap();
+    let name = names::durable("node-2", "node-1");
+    let mut second = second;
+    for round in 1..=3 {
+        // While it is read, by a durable consumer that is made there, and by that one again.
+        if round > 1 {
+            let servers = second.halt().await.unwrap();
+            if round == 2 {
+                stream.delete_consumer(&name).await.unwrap();
+            }
+            second = ClusterNode::on(servers, flowing()).await.unwrap();
+        }
+        first.insert_each(round * 5..round * 5 + 5).await.unwrap();
+        second.comes_to_have(0..round * 5 + 5).await.unwrap();
+        let last = stream.info().await.unwrap().state.last_sequence;
+        assert!(last > 1 << 39);
+        eventually("all is acknowledged", async || {
+            let consumer = stream.consumer_info(&name).await;
+            consumer.is_ok_and(|consumer| consumer.ack_floor.stream_sequence == last)
+        })
+        .await
+        .unwrap();
+    }
+    let policy = stream.consumer_info(&name).await.unwrap().config.ack_policy;
+    assert_eq!(policy, AckPolicy::Explicit);
+    let figures = second.figures_of("node-1").await.unwrap();
+    assert_eq!(figures["dead_lettered"], 0, "{figures}");
+    cluster.nodes.push(second);
+    cluster.stop().await;
+}
+
 // covers: flow.purge-unread
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purge_of_what_was_not_read_loses_just_that_and_says_so() {

@@ -98,6 +98,10 @@ async fn what_remains_is_what_was_asked_for() {
     // Beyond the last: all of them.
     assert_eq!(purged(Some(json!({ "seq": 1000 }))).await, 1);
     assert_eq!(messages(first).await, []);
+    assert_eq!(publish(first, 23).await, 23, "and sequences go on from the last");
+    assert_eq!(purged(Some(json!({ "seq": 1_u64 << 53 }))).await, 1);
+    assert_eq!(publish(first, 24).await, 24);
+    assert_eq!(purged(None).await, 1);
     // Stream and durable consumer are as before, and so is the other node.
     agreed(&[first, second]).await.unwrap();
     cluster.stop().await;

@@ -25,12 +25,16 @@ use super::memory::Memory;
 use crate::capabilities::TableName;
 use crate::data::{self, Applied, Arrivals, Data};
 use crate::figures;
+use crate::nats::FAR;
 use crate::store::Start;
 use decide::{Held, Next, Plan};
 use look::{LOOK_SOON, is_due};
 
 /// Bytes of messages that are applied together: one message more may have more.
 const BYTES: usize = 16 << 20;
+
+/// The largest sequence that a stream may have: a server never gets there, and whoever says so lies.
+const LARGEST_SEQUENCE: u64 = 1 << 62;
 
 /// What one subscription is to do.
 #[derive(Debug, Clone)]
@@ -85,6 +89,8 @@ struct Open<R> {
     waiting: VecDeque<Delivery>,
     /// The first of these may not be applied yet.
     held: Option<Held>,
+    /// Whether one acknowledgement is for all that came before, too.
+    acks_all: bool,
 }
 
 /// What a step has done.
@@ -187,6 +193,8 @@ impl<B: Bus> Ingest<B> {
         self.figures.set_gap(gap);
         let look = self.bus.look(source, table).await?;
         self.looked = self.data.now();
+        let delivered = look.durable.map_or(0, |durable| durable.delivered);
+        check_sequence(look.first.max(look.last).max(delivered))?;
         let sequence = match (known, start) {
             (Some(known), _) if known.created == look.created => known.sequence,
             // The stream is another one by now: all of it is new.
@@ -238,19 +246,18 @@ impl<B: Bus> Ingest<B> {
         let lost = look.first.saturating_sub(sequence + 1);
         let applied =
             if lost > 0 { self.pass_gap(&mut stored, applied, lost).await? } else { applied };
-        let stands = look.durable.is_some_and(|durable| {
-            durable.delivered == applied.sequence
-                && durable.acknowledged <= applied.sequence
-                && durable.acks_all
-        });
-        if !stands {
-            self.bus.begin_at(source, table, applied.sequence + 1).await?;
-        }
+        let acks_all = match look.durable.filter(|durable| durable.suits(applied.sequence)) {
+            Some(durable) => durable.acks_all,
+            None => {
+                self.bus.begin_at(source, table, applied.sequence + 1).await?;
+                applied.sequence < FAR
+            }
+        };
         let reader = self.bus.read(source, table, self.how.most).await?;
         self.figures.set_pending(look.last.saturating_sub(applied.sequence));
         self.figures.set_reached(true);
         let (waiting, held) = (VecDeque::new(), None);
-        Ok(Open { reader, stored, applied, waiting, held })
+        Ok(Open { reader, stored, applied, waiting, held, acks_all })
     }
 
     /// So many messages are gone before they were read: that is said, and written down.
@@ -261,7 +268,7 @@ impl<B: Bus> Ingest<B> {
         lost: u64,
     ) -> Result<Applied, IngestError> {
         applied.sequence += lost;
-        applied.gap += lost;
+        applied.gap = applied.gap.saturating_add(lost);
         self.store(stored.clone(), &applied, Vec::new(), Vec::new()).await?;
         *stored = Some(applied.clone());
         self.figures.set_gap(applied.gap);
@@ -310,12 +317,13 @@ impl<B: Bus> Ingest<B> {
         if let Some(wait) = self.is_early(open) {
             return Ok(Step::Held(wait));
         }
-        // Where the last of what is done with is acknowledged, and its sequence.
-        let mut done: Option<(u64, String)> = None;
+        // Sequences of what is done with, and where that is acknowledged.
+        let mut done: Vec<(u64, String)> = Vec::new();
         let mut applied = open.applied.clone();
         let (mut taken, mut bytes) = (VecDeque::new(), 0);
         while let Some(delivery) = open.waiting.front() {
             let sequence = delivery.message.sequence;
+            check_sequence(sequence)?;
             if sequence > applied.sequence + 1 {
                 if !taken.is_empty() {
                     break;
@@ -340,7 +348,7 @@ impl<B: Bus> Ingest<B> {
                 if is_due(self.looked, LOOK_SOON, self.data.now()) {
                     self.looked = 0;
                 }
-                done = done.max(Some((sequence, delivery.reply)));
+                done.push((sequence, delivery.reply));
                 continue;
             }
             applied.sequence = sequence;
@@ -353,7 +361,7 @@ impl<B: Bus> Ingest<B> {
         let (mut dead, mut dropped) = (Vec::new(), 0);
         for (delivery, next) in judged {
             open.applied.sequence = delivery.message.sequence;
-            done = done.max(Some((delivery.message.sequence, delivery.reply)));
+            done.push((delivery.message.sequence, delivery.reply));
             match next {
                 Next::Apply(judged) => {
                     changes.extend(judged.changes);
@@ -363,7 +371,7 @@ impl<B: Bus> Ingest<B> {
             }
         }
         // One that came twice, and waits.
-        done = done.filter(|(sequence, _)| *sequence <= open.applied.sequence);
+        done.retain(|(sequence, _)| *sequence <= open.applied.sequence);
         for delivery in rest.into_iter().rev() {
             open.waiting.push_front(delivery);
         }
@@ -372,7 +380,7 @@ impl<B: Bus> Ingest<B> {
         self.hold(open, held);
         self.figures.set_held(is_held);
         self.has_told &= is_held;
-        if open.stored.as_ref() != Some(&open.applied) && done.is_some() {
+        if open.stored.as_ref() != Some(&open.applied) && !done.is_empty() {
             let before = open.stored.clone();
             let outcome = self.store(before, &open.applied, changes, dead).await?;
             open.stored = Some(open.applied.clone());
@@ -386,11 +394,14 @@ impl<B: Bus> Ingest<B> {
         drop(share);
         match (last, open.waiting.front()) {
             (Some((published, pending)), _) => self.figures.advance(published, pending),
-            (None, Some(held)) => self.figures.set_pending(held.pending + 1),
+            (None, Some(held)) => self.figures.set_pending(held.pending.saturating_add(1)),
             (None, None) => {}
         }
-        let is_nothing = done.is_none();
-        if let Some((_, reply)) = done {
+        let is_nothing = done.is_empty();
+        if open.acks_all {
+            done = done.into_iter().max().into_iter().collect();
+        }
+        for (_, reply) in done {
             open.reader.acknowledge(reply).await?;
         }
         Ok(match (is_nothing, is_held) {
@@ -398,5 +409,13 @@ impl<B: Bus> Ingest<B> {
             (true, false) => Step::Nothing,
             _ => Step::Some,
         })
+    }
+}
+
+/// Fails for one that no stream has: what is counted on from it would not be a number any more.
+fn check_sequence(sequence: u64) -> Result<(), BusError> {
+    match sequence {
+        ..=LARGEST_SEQUENCE => Ok(()),
+        _ => Err(BusError::Refused("the node says of its stream what cannot be".into())),
     }
 }

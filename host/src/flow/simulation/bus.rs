@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::capabilities::TableName;
 use crate::data::Message;
 use crate::flow::bus::{Bus, BusError, Delivery, Durable, End, Look, Missing, Outbound, Reader};
+use crate::nats::FAR;
 
 /// All nodes' streams; clones share them.
 #[derive(Clone, Default)]
@@ -25,6 +26,8 @@ pub(super) struct State {
     pub(super) largest: Option<usize>,
     /// Tables whose streams take nothing at the moment.
     pub(super) full: BTreeSet<TableName>,
+    /// Messages that they did not take.
+    pub(super) refused: u64,
     /// Questions how a stream is, but for those with which reading begins.
     pub(super) asked: u64,
 }
@@ -67,6 +70,8 @@ struct Consumer {
     delivered: u64,
     floor: u64,
     pending: BTreeSet<u64>,
+    /// Whether each message wants an acknowledgement of its own.
+    acks_each: bool,
 }
 
 impl Network {
@@ -103,6 +108,21 @@ impl State {
         }
         stream.first = stream.messages.keys().next().copied().unwrap_or(stream.last + 1);
         true
+    }
+
+    /// Has a stream go on from a sequence, as a purge beyond its end does.
+    pub(super) fn skip_to(&mut self, node: &str, table: &TableName, sequence: u64) {
+        let stream = self.streams.get_mut(&(node.to_owned(), table.clone()));
+        if let Some(stream) = stream {
+            stream.messages.clear();
+            (stream.first, stream.last) = (sequence, sequence - 1);
+        }
+    }
+
+    /// Up to which sequence a reader has acknowledged all that it was given, and whether each by itself.
+    pub(super) fn floor(&self, node: &str, table: &TableName, reader: &str) -> Option<(u64, bool)> {
+        let stream = self.streams.get(&(node.to_owned(), table.clone()))?;
+        stream.readers.get(reader).map(|reader| (reader.floor, reader.acks_each))
     }
 
     /// What a stream is after its server was restored from an older copy: without its newest
@@ -172,6 +192,7 @@ impl Bus for SimulatedBus {
             _ => {}
         }
         if state.full.contains(table) {
+            state.refused += 1;
             return Ok(std::future::ready(Err(BusError::Refused("it is full".into()))));
         }
         if state.largest.is_some_and(|largest| message.payload.len() > largest) {
@@ -202,7 +223,7 @@ impl Bus for SimulatedBus {
                 is_new: durable.delivered == durable.floor && durable.pending.is_empty(),
                 delivered: durable.delivered,
                 acknowledged: durable.floor,
-                acks_all: true,
+                acks_all: !durable.acks_each,
             }),
         })
     }
@@ -247,7 +268,9 @@ impl Bus for SimulatedBus {
         let stream = state.streams.get_mut(&(source.to_owned(), table.clone()));
         let stream = stream.ok_or(BusError::NoStream)?;
         let delivered = sequence.max(stream.first).min(stream.last + 1) - 1;
-        let consumer = Consumer { made, delivered, floor: delivered, ..Consumer::default() };
+        let acks_each = sequence > FAR;
+        let (floor, pending) = (delivered, BTreeSet::new());
+        let consumer = Consumer { made, delivered, floor, pending, acks_each };
         stream.readers.insert(self.node.clone(), consumer);
         Ok(())
     }
@@ -345,7 +368,10 @@ impl Reader for SimulatedReader {
             }
             let sequence = reply.strip_prefix(&format!("{made}.")).map(str::parse::<u64>);
             if let Some(Ok(sequence)) = sequence {
-                consumer.pending.retain(|pending| *pending > sequence);
+                match consumer.acks_each {
+                    true => drop(consumer.pending.remove(&sequence)),
+                    false => consumer.pending.retain(|pending| *pending > sequence),
+                }
             }
             let first = consumer.pending.first().copied();
             consumer.floor = first.map_or(consumer.delivered, |first| first - 1);

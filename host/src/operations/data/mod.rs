@@ -14,7 +14,7 @@ mod insert;
 mod rows;
 mod search_by_id;
 mod search_by_value;
-mod target;
+pub(super) mod target;
 mod update;
 mod upsert;
 mod write;

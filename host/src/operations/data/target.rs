@@ -6,10 +6,10 @@ use super::super::request::Fields;
 use crate::capabilities::TableName;
 use crate::data;
 
-const DATABASE: [&str; 2] = ["database", "schema"];
+pub(in crate::operations) const DATABASE: [&str; 2] = ["database", "schema"];
 
 /// Where tables are of which no database is named.
-const DEFAULT: &str = "data";
+pub(in crate::operations) const DEFAULT: &str = "data";
 
 /// The keys that name a database, for a schema.
 pub(super) fn database_keys() -> Value {
@@ -20,7 +20,7 @@ pub(super) fn database_keys() -> Value {
 }
 
 /// A key that is an older name of another one, whose values are texts.
-pub(super) fn older_text(name: &str) -> Value {
+pub(in crate::operations) fn older_text(name: &str) -> Value {
     let mut key = older(name);
     key["type"] = "string".into();
     key
@@ -64,7 +64,7 @@ pub(super) fn table(fields: &mut Fields) -> TableName {
 }
 
 /// A text that `check` does not mind.
-pub(super) fn text<E: ToString>(
+pub(in crate::operations) fn text<E: ToString>(
     fields: &mut Fields,
     name: &str,
     value: Value,

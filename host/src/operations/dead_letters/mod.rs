@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::data::target::{self, DATABASE, DEFAULT};
 use super::request::Fields;
 use super::with;
 use crate::capabilities::TableName;
@@ -18,8 +19,6 @@ use crate::dispatch::Native;
 use crate::flow::DeadLetters;
 use crate::runtime::Operation;
 
-/// Where tables are of which no database is named, as in the operations on rows.
-const DATABASE: &str = "data";
 /// Numbers that one request names.
 const MOST_IDS: usize = 10_000;
 
@@ -53,6 +52,7 @@ fn schema(name: &str, more: Value, example: Value) -> Value {
         ("operation".to_owned(), json!({ "const": name })),
         ("node_name".to_owned(), text("Those that came from this node")),
         ("database".to_owned(), text("Those of tables of this database")),
+        ("schema".to_owned(), target::older_text("database")),
         (
             "table".to_owned(),
             text("Those of this table; its database is 'data' where none is named"),
@@ -84,11 +84,12 @@ fn ids_key() -> Value {
 fn which(fields: &mut Fields) -> Which {
     let any = |_: &str| Ok::<_, &str>(());
     let source = fields.optional("node_name", any);
-    let database = fields.optional("database", any);
+    let (name, value) = fields.any(&DATABASE);
+    let database = value.and_then(|value| target::text(fields, name, value, any));
     let table = fields.optional("table", any);
     let numbers = ids(fields);
     let table = table.map(|table| {
-        let database = database.clone().unwrap_or_else(|| DATABASE.into());
+        let database = database.clone().unwrap_or_else(|| DEFAULT.into());
         TableName { database, table }
     });
     // The table says it, also of those that do not have its name.
@@ -141,6 +142,10 @@ mod tests {
         let of_table = |database| Which { table: dog(database), ..Which::default() };
         assert_eq!(read(json!({ "table": "dog" })), Ok(of_table("data")));
         assert_eq!(read(json!({ "database": "dev", "table": "dog" })), Ok(of_table("dev")));
+        // Who means one database by its older name does not mean all of them.
+        assert_eq!(read(json!({ "schema": "dev", "table": "dog" })), Ok(of_table("dev")));
+        let of_dev = Which { database: Some("dev".into()), ..Which::default() };
+        assert_eq!(read(json!({ "schema": "dev" })), Ok(of_dev));
         let both = Which {
             source: Some("node-1".into()),
             database: Some("dev".into()),
@@ -157,6 +162,11 @@ mod tests {
                 "'ids[1]' must be an integer from 1 on. 'ids[2]' must be an integer from 1 on",
             ),
             (json!({ "node_name": 1 }), "'node_name' must be a string"),
+            (json!({ "schema": 1 }), "'schema' must be a string"),
+            (
+                json!({ "database": "dev", "schema": "data" }),
+                "'database' and 'schema' mean the same and must not differ",
+            ),
         ] {
             assert_eq!(read(request), Err(wrong.to_owned()));
         }

@@ -21,12 +21,13 @@ use serde_json::json;
 use crate::capabilities::TableName;
 use crate::data::{Data, DataConfig, Key, Row, WallClock, Which, Write};
 use crate::figures::{Figures, State, SubscriptionFigures};
-use crate::flow::bus::{Bus, Outbound};
+use crate::flow::bus::{Bus, BusError, Outbound};
 use crate::flow::dead_letters::{Applied, DeadLetters};
 use crate::flow::ingest::{How, Ingest, IngestError, Step, Subscription};
 use crate::flow::memory::Memory;
 use crate::flow::publish::{Published, Publisher};
 use crate::flow::simulation::bus::{Fault, Network, SimulatedBus};
+use crate::nats::FAR;
 use crate::store::{Start, Store};
 use crate::transaction::{Change, Part, Passed, Transaction};
 

@@ -66,7 +66,7 @@ async fn what_no_stream_takes_is_passed_over_once_it_is_known_what_came_before()
     assert_eq!(pair.count().await, 6);
 }
 
-// covers: flow.refused.moment
+// covers: flow.refused.moment, flow.refused.asked
 #[tokio::test]
 async fn a_stream_that_is_full_holds_no_other_table_up() {
     let mut pair = Pair::new(100).await;
@@ -94,6 +94,14 @@ async fn a_stream_that_is_full_holds_no_other_table_up() {
     assert!(outbox.waiting >= 25 && outbox.unpublished == 0, "{outbox:?}");
     let last = |pair: &Pair| pair.network.state().place("a", &cat).unwrap().1;
     assert_eq!(last(&pair), 1, "it tells of the table");
+    let refused = |pair: &Pair| pair.network.state().refused;
+    let (before, end) = (refused(&pair), std::time::Instant::now() + Duration::from_secs(20));
+    while refused(&pair) == before {
+        assert!(std::time::Instant::now() < end, "it is tried again");
+        pair.publisher.step().await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(refused(&pair), before + 1, "one asks whether there is room, and not all");
     pair.network.state().full.clear();
     for is_new in [false, true] {
         if is_new {

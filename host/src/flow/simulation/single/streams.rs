@@ -31,6 +31,49 @@ async fn messages_that_were_purged_unread_are_counted_as_a_gap() {
     assert_eq!(pair.figures().gap, 25, "it is counted once");
 }
 
+// covers: flow.acks-each
+#[tokio::test]
+async fn what_is_far_away_is_acknowledged_one_by_one() {
+    let mut pair = Pair::new(100).await;
+    let floor = |pair: &Pair| pair.network.state().floor("a", &dog(), "b");
+    pair.write(0..5).await;
+    pair.publish().await;
+    let last = pair.network.state().place("a", &dog()).unwrap().1;
+    assert_eq!(pair.ingest.step().await, Ok(Step::Some));
+    assert_eq!(floor(&pair), Some((last, false)));
+    pair.network.state().skip_to("a", &dog(), FAR * 3);
+    pair.write(5..10).await;
+    pair.publish().await;
+    assert_eq!(pair.ingest.step().await, Ok(Step::Some));
+    assert_eq!((pair.count().await, floor(&pair)), (10, Some((FAR * 3 + 4, false))));
+    // Where the durable consumer has to be made anew.
+    pair.network.bus("b").remove("a", &dog()).await.unwrap();
+    pair.restart();
+    pair.write(10..12).await;
+    pair.publish().await;
+    assert_eq!(pair.ingest.step().await, Ok(Step::Some));
+    assert_eq!((pair.count().await, floor(&pair)), (12, Some((FAR * 3 + 6, true))));
+    assert_eq!(pair.figures().gap, FAR * 3 - last - 1);
+}
+
+// covers: flow.sequences
+#[tokio::test]
+async fn a_sequence_that_no_stream_has_is_refused() {
+    let mut pair = Pair::new(100).await;
+    pair.write(0..5).await;
+    pair.publish().await;
+    assert_eq!(pair.ingest.step().await, Ok(Step::Some));
+    let before = pair.applied().await;
+    pair.network.state().skip_to("a", &dog(), u64::MAX - 5);
+    pair.write(5..8).await;
+    pair.publish().await;
+    for _ in 0..3 {
+        let refused = pair.ingest.step().await;
+        assert!(matches!(refused, Err(IngestError::Bus(BusError::Refused(_)))), "{refused:?}");
+    }
+    assert_eq!((pair.applied().await, pair.figures().gap), (before, 0));
+}
+
 // covers: figures.gap.kept
 #[tokio::test]
 async fn a_gap_is_known_after_a_restart_though_the_node_is_away() {
