@@ -92,7 +92,7 @@ pub(super) fn of_operation(operation: &Operation, words: &str) -> Command {
         .override_usage(usage)
         .help_template(TEMPLATE)
         .before_help(keys(description))
-        .after_help(example(description))
+        .after_help(example(description, words))
 }
 
 fn keys(description: Description<'_>) -> String {
@@ -134,13 +134,12 @@ fn entry(text: &mut String, label: &str, kind: &str, meaning: &str) {
 
 /// The example of the operation's schema, to be typed and to be sent. A value is JSON where it
 /// parses as JSON.
-fn example(description: Description<'_>) -> String {
+fn example(description: Description<'_>, command: &str) -> String {
     let Some(request) = description.example() else {
         return String::new();
     };
-    let name = &description.0.name;
     let words = words(request);
-    let mut line = format!("  harper-host {name}");
+    let mut line = format!("  harper-host {command}");
     let long = line.len() + words.iter().map(|word| word.len() + 1).sum::<usize>() > WIDTH;
     for word in words {
         line += if long { " \\\n      " } else { " " };

@@ -22,44 +22,49 @@ enum Number {
 const NUMBERS: [(&str, &str, Option<Unit>, Number); 8] = [
     (
         "reached",
-        "Whether a subscription's node is reached: while it is not, its lag is not known",
+        "Whether a subscription's node is reached: while it is not, its lag is not known.",
         None,
         Number::Gauge(|one| Some(f64::from(u8::from(one.state != State::Away)))),
     ),
     (
         "lag_messages",
-        "Messages of a subscription that are not applied yet",
+        "Messages of a subscription that are not applied yet.",
         None,
         Number::Gauge(|one| one.lag_messages.map(|messages| messages as f64)),
     ),
     (
         "lag",
-        "How old these are at the most",
+        "Age of the oldest message of a subscription that is not applied yet.",
         Some(Unit::Seconds),
         Number::Gauge(|one| one.lag_seconds),
     ),
-    ("applied", "Rows that were written or deleted", None, Number::Counter(|one| one.applied)),
+    (
+        "applied",
+        "Rows of a subscription that were written or deleted here.",
+        None,
+        Number::Counter(|one| one.applied),
+    ),
     (
         "dropped",
-        "Messages and rows that were known already",
+        "Messages and rows of a subscription that were here already, or older than what is here.",
         None,
         Number::Counter(|one| one.dropped),
     ),
     (
         "dead_lettered",
-        "Messages that could not be applied, and were put aside",
+        "Messages of a subscription that could not be applied and were laid aside.",
         None,
         Number::Counter(|one| one.dead_lettered),
     ),
     (
         "dead_letters",
-        "Those that are put aside now",
+        "Messages of a subscription that lie aside now.",
         None,
         Number::Gauge(|one| Some(one.dead_letters as f64)),
     ),
     (
         "gap",
-        "Messages that were removed from the stream unread, and are lost",
+        "Messages that were removed from the stream before they were read, and are lost here.",
         None,
         Number::Counter(|one| one.gap),
     ),
@@ -75,18 +80,23 @@ impl Collector for Shared {
         };
         #[expect(clippy::cast_precision_loss, reason = "near enough")]
         let waiting = outbox.waiting as f64;
-        gauge("outbox_changes", "Changes that are not published yet", None, waiting)?;
-        let help = "How long the oldest of them has waited";
+        gauge("outbox_changes", "Changes of this node that are not published yet.", None, waiting)?;
+        let help = "How long the oldest change that is not published has waited.";
         gauge("outbox_age", help, Some(&Unit::Seconds), outbox.waiting_seconds)?;
         let mut counter = |name: &str, help: &str, value: u64| {
             let counter = ConstCounter::new(value);
             counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
         };
-        counter("published", "Messages that were published", outbox.published)?;
-        counter("publish_failures", "Times that publishing began again", outbox.failures)?;
-        let help = "Changes that had left the log before they were published";
+        counter("published", "Messages that this node has published.", outbox.published)?;
+        counter(
+            "publish_failures",
+            "Times that publishing failed and began again.",
+            outbox.failures,
+        )?;
+        let help =
+            "Changes that left the change log before they were published, and are lost to others.";
         counter("outbox_gap", help, outbox.gap)?;
-        let help = "Messages that were passed over, because no stream takes them";
+        let help = "Messages that were not published, because no stream takes them.";
         counter("unpublished", help, outbox.unpublished)?;
         for (name, help, unit, number) in NUMBERS {
             let kind = match number {

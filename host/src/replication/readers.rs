@@ -164,7 +164,7 @@ impl Collector for Seen {
     #[expect(clippy::cast_precision_loss, reason = "a float of so many messages is near enough")]
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        let help = "The last sequence of this node's stream of a table";
+        let help = "The last sequence of this node's stream of a table.";
         let mut family =
             encoder.encode_descriptor("stream_sequence", help, None, MetricType::Gauge)?;
         for OwnStream { table: TableName { database, table }, last_sequence, .. } in &*streams {
@@ -175,10 +175,14 @@ impl Collector for Seen {
         let numbers: [(&str, &str, Number); 2] = [
             (
                 "reader_acknowledged",
-                "Up to which sequence another node has acknowledged it",
+                "The sequence up to which another node has acknowledged this node's stream of a table.",
                 |reader| reader.acknowledged,
             ),
-            ("reader_pending", "Messages of it that another node has not", |reader| reader.pending),
+            (
+                "reader_pending",
+                "Messages of this node's stream of a table that another node has not acknowledged.",
+                |reader| reader.pending,
+            ),
         ];
         for (name, help, number) in numbers {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;

@@ -191,7 +191,7 @@ fn before_a_purge_it_says_who_has_not_read_what_would_go() {
     let words = ["purge_stream", "database=dev", "table=dog", "--rootpath", root];
     let mut terminal = Terminal::start(&words, &[]);
     let asked = terminal.sees("Go on? [y/N] ").replace("\r\n", "\n");
-    let expected = "Nodes never get the transactions that they have not got yet.\n\
+    let expected = "What is purged never gets to a node that has not read it yet.\n\
                     Nobody reads this table: it has no stream.\nTo ";
     assert!(asked.starts_with(expected), "{asked}");
     terminal.types("n\n");

@@ -15,7 +15,7 @@ pub(crate) const OPERATION: Operation = Operation {
     name: "purge_stream",
     super_user: true,
     changes: true,
-    warning: Some("Nodes never get the transactions that they have not got yet."),
+    warning: Some("What is purged never gets to a node that has not read it yet."),
     help: "Purge the transactions of a table from its stream",
     schema: || {
         json!({

@@ -7,6 +7,7 @@ use super::super::call::{self, Options};
 
 /// List the plugins of a running node
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("force", |force| force.hide(true)))]
 pub(in crate::cli) struct List {
     #[command(flatten)]
     options: Options,
@@ -18,6 +19,7 @@ pub(in crate::cli) struct List {
 New calls go to the new component once it has said what it is; calls that run end on the old one.
 When it cannot be loaded, everything stays as it was. One that is in the configuration no longer, or is
 granted nothing there, ends.")]
+#[command(mut_arg("force", |force| force.hide(true)))]
 pub(in crate::cli) struct Reload {
     /// Its name among plugins in harperdb-config.yaml
     #[arg(value_name = "NAME")]

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 
 use super::bus::{Bus, BusError, Delivery, Missing, Reader};
 use super::memory::Memory;
-use crate::capabilities::TableName;
+use crate::capabilities::{TableName, log::one_line};
 use crate::data::{self, Applied, Arrivals, Data};
 use crate::figures;
 use crate::nats::FAR;
@@ -288,7 +288,7 @@ impl<B: Bus> Ingest<B> {
             table = %self.of.table,
             messages,
             "what has come cannot be applied and is laid aside; the first: {}",
-            why.escape_debug()
+            one_line(why)
         );
     }
 

@@ -10,10 +10,10 @@ use crate::flow::DeadLetters;
 use crate::runtime::Operation;
 
 pub(super) fn operation() -> Operation {
-    let help = "Drop what could not be applied, by node, table or id";
+    let help = "Drop what could not be applied: what came from a node, or some by id";
     let example = json!({ "node_name": "node2", "database": "dev", "table": "dog" });
     Operation::new("drop_dead_letters", help)
-        .with_warning("What these messages say never gets into this node's tables.")
+        .with_warning("The changes in these messages never get into this node's tables.")
         .with_schema(schema("drop_dead_letters", ids_key(), example))
 }
 
