@@ -76,13 +76,10 @@ pub(super) fn ask(operation: &Operation, options: Options) -> Result<(Reply, boo
     let mut arguments = Arguments::read(operation, &options.words)?;
     arguments.warnings.iter().for_each(|warning| output::warn(warning));
     let target = Target::find(&arguments, &options)?;
-    // What is missing the node will say; there is nothing to ask about then. An older name may stand
-    // for a key that is missing.
-    let description = Description(operation);
-    let mut required = description.required().filter(|(_, required)| *required);
-    let complete = required.all(|(key, _)| arguments.request.contains_key(key))
-        || arguments.request.keys().any(|key| description.is_deprecated(key));
-    let warning = operation.warning.as_ref().filter(|_| complete && !options.force);
+    // Where nothing at all is given the node will say what is missing. What is given may stand for a
+    // key that seems to be missing: an older name for instance.
+    let is_said = arguments.request.keys().any(|key| key != "operation");
+    let warning = operation.warning.as_ref().filter(|_| is_said && !options.force);
     // The node can say more of what would be lost. Where nobody can be asked it need not.
     let mut client = None;
     if let Some(warning) = warning {
