@@ -81,6 +81,10 @@ impl Collector for Shared {
         #[expect(clippy::cast_precision_loss, reason = "near enough")]
         let waiting = outbox.waiting as f64;
         gauge("outbox_changes", "Changes of this node that are not published yet.", None, waiting)?;
+        #[expect(clippy::cast_precision_loss, reason = "near enough")]
+        let aside = snapshot.dead_letters as f64;
+        let help = "Messages that lie aside now, those of subscriptions that have ended too.";
+        gauge("all_dead_letters", help, None, aside)?;
         let help = "How long the oldest change that is not published has waited.";
         gauge("outbox_age", help, Some(&Unit::Seconds), outbox.waiting_seconds)?;
         let mut counter = |name: &str, help: &str, value: u64| {

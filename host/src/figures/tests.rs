@@ -124,4 +124,5 @@ fn what_is_put_aside_is_as_the_database_has_it() {
     let of = r#"{node="node-2",database="dev",table="dog"}"#;
     let text = metrics::text(&[figures.registry()]);
     assert!(text.contains(&format!("harper_replication_dead_letters{of} 4.0\n")), "{text}");
+    assert!(text.contains("harper_replication_all_dead_letters 6.0\n"), "{text}");
 }
