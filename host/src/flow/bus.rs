@@ -3,7 +3,7 @@
 
 use crate::capabilities::TableName;
 use crate::data::Message;
-use crate::nats::FAR;
+use crate::nats::{FAR, acks_all_from};
 
 /// Carries transactions. Ours is [`NatsBus`](super::nats::NatsBus); the tests have one in memory.
 ///
@@ -156,7 +156,7 @@ impl Durable {
             && self.acknowledged <= applied
             && match self.acks_all {
                 true => applied - self.acknowledged <= FAR,
-                false => applied >= FAR,
+                false => !acks_all_from(applied + 1),
             }
     }
 }

@@ -58,7 +58,7 @@ pub use supervisor::Supervisor;
 
 #[cfg(test)]
 pub(crate) use streams::DurableInfo;
-pub(crate) use streams::{Consumer, Deliver, FAR, StreamConfig};
+pub(crate) use streams::{Consumer, Deliver, FAR, StreamConfig, acks_all_from};
 
 /// The account of data.
 const DATA_ACCOUNT: &str = "HDB";

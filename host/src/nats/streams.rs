@@ -56,6 +56,12 @@ const ACK_EACH: &str = "explicit";
 /// answers no other node. It counts from 0 wherever a new consumer begins.
 pub(crate) const FAR: u64 = 20_000_000;
 
+/// Whether a durable consumer that begins with this sequence is made so that one acknowledgement is for
+/// all that came before, too.
+pub(crate) fn acks_all_from(begin: u64) -> bool {
+    begin <= FAR
+}
+
 #[derive(Deserialize)]
 struct ConsumerInfo {
     #[serde(default)]
@@ -339,7 +345,7 @@ impl Nats {
         patience: Duration,
     ) -> Result<(), Error> {
         let acks = match deliver {
-            Deliver::FromSequence(from) if from > FAR => ACK_EACH,
+            Deliver::FromSequence(from) if !acks_all_from(from) => ACK_EACH,
             _ => ACK_ALL,
         };
         let mut config = json!({ "durable_name": durable, "ack_policy": acks });

@@ -25,7 +25,7 @@ use super::memory::Memory;
 use crate::capabilities::{TableName, log::one_line};
 use crate::data::{self, Applied, Arrivals, Data};
 use crate::figures;
-use crate::nats::FAR;
+use crate::nats::acks_all_from;
 use crate::store::Start;
 use decide::{Held, Next, Plan};
 use look::{LOOK_SOON, is_due};
@@ -249,8 +249,9 @@ impl<B: Bus> Ingest<B> {
         let acks_all = match look.durable.filter(|durable| durable.suits(applied.sequence)) {
             Some(durable) => durable.acks_all,
             None => {
-                self.bus.begin_at(source, table, applied.sequence + 1).await?;
-                applied.sequence < FAR
+                let begin = applied.sequence + 1;
+                self.bus.begin_at(source, table, begin).await?;
+                acks_all_from(begin)
             }
         };
         let reader = self.bus.read(source, table, self.how.most).await?;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::capabilities::TableName;
 use crate::data::Message;
 use crate::flow::bus::{Bus, BusError, Delivery, Durable, End, Look, Missing, Outbound, Reader};
-use crate::nats::FAR;
+use crate::nats::acks_all_from;
 
 /// All nodes' streams; clones share them.
 #[derive(Clone, Default)]
@@ -268,7 +268,7 @@ impl Bus for SimulatedBus {
         let stream = state.streams.get_mut(&(source.to_owned(), table.clone()));
         let stream = stream.ok_or(BusError::NoStream)?;
         let delivered = sequence.max(stream.first).min(stream.last + 1) - 1;
-        let acks_each = sequence > FAR;
+        let acks_each = !acks_all_from(sequence);
         let (floor, pending) = (delivered, BTreeSet::new());
         let consumer = Consumer { made, delivered, floor, pending, acks_each };
         stream.readers.insert(self.node.clone(), consumer);
