@@ -1,13 +1,10 @@
 //! What the file says: its text, read in one piece, and what that means.
 
-use std::fs::{File, OpenOptions};
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rustix::fs::OFlags;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -16,6 +13,7 @@ use super::edit::{Document, EditError};
 use super::group::{Failed, Group};
 use super::seen::Seen;
 use crate::capabilities::{Change, ConfigError, KeyPath};
+use crate::files::{self, OpenError};
 use crate::json;
 
 /// A configuration file is a few kilobytes; with 10,000 routes, half a megabyte.
@@ -228,17 +226,15 @@ fn is_same(one: &Value, other: &Value) -> bool {
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     let name = || super::replace::name(path);
     let read = |source| FileError::Read { name: name(), source };
-    // A pipe in the file's place would make the open wait for a writer.
-    let nonblocking = OFlags::NONBLOCK.bits() as i32;
-    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path).map_err(read)?;
-    let metadata = file.metadata().map_err(read)?;
-    let mut bytes = Vec::new();
-    if metadata.is_file() {
-        // One more than it has, so that one read finds the end.
-        bytes.reserve(metadata.len().min(MOST_BYTES) as usize + 1);
-        file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(read)?;
-    }
-    if !metadata.is_file() || bytes.len() as u64 > MOST_BYTES {
+    let file = files::open(path).map_err(|error| match error {
+        OpenError::Read(error) => read(error),
+        OpenError::NotAFile => FileError::NotAFile { name: name() },
+    })?;
+    // One more than it has, so that one read finds the end.
+    let size = file.metadata().map_err(read)?.len();
+    let mut bytes = Vec::with_capacity(size.min(MOST_BYTES) as usize + 1);
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(read)?;
+    if bytes.len() as u64 > MOST_BYTES {
         return Err(FileError::NotAFile { name: name() });
     }
     Ok(bytes)
@@ -249,9 +245,10 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
 /// the same.
 #[cfg(target_os = "linux")]
 pub(super) fn look(path: &Path) -> Option<(Vec<u8>, Option<Seen>)> {
+    use std::fs::File;
     use std::io::IoSliceMut;
 
-    use rustix::fs::{CWD, Mode, ResolveFlags, openat2};
+    use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
     use rustix::io::{ReadWriteFlags, preadv2};
 
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
