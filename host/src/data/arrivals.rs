@@ -95,6 +95,17 @@ pub enum Incoming {
     },
 }
 
+impl Arrival {
+    /// How many rows it is about.
+    pub(super) fn weight(&self) -> usize {
+        match &self.what {
+            Incoming::Rows { rows, .. } => rows.len(),
+            Incoming::Deleted(keys) => keys.len(),
+            Incoming::Schema { .. } => 1,
+        }
+    }
+}
+
 /// What became of [`Arrivals`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {

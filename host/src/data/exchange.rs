@@ -6,8 +6,8 @@ use tokio::sync::watch;
 
 use super::layout::{APPLIED, LETTERS, LOG};
 use super::{
-    Applied, Arrival, Arrivals, Change, Changes, Data, DeadLetter, Error, Foreign, Incoming,
-    Outcome, Outgoing, TableName, arrivals, dead, merge, outgoing, row,
+    Applied, Arrival, Arrivals, Change, Changes, Data, DeadLetter, Error, Foreign, Outcome,
+    Outgoing, TableName, arrivals, dead, merge, outgoing, row,
 };
 
 impl Data {
@@ -31,12 +31,7 @@ impl Data {
     /// [`Error::Conflict`]: the stream was applied up to somewhere else than was thought. Or the
     /// file cannot be written.
     pub async fn apply(&self, arrivals: Arrivals) -> Result<Outcome, Error> {
-        let rows = |arrival: &Arrival| match &arrival.what {
-            Incoming::Rows { rows, .. } => rows.len(),
-            Incoming::Deleted(keys) => keys.len(),
-            Incoming::Schema { .. } => 1,
-        };
-        let weight = arrivals.changes.iter().map(rows).sum::<usize>().max(1);
+        let weight = arrivals.changes.iter().map(Arrival::weight).sum::<usize>().max(1);
         self.0.writer.ask(weight, move |t| arrivals::apply(t, arrivals)).await
     }
 

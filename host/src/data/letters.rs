@@ -6,12 +6,12 @@ use harper_wire::names;
 use redb::ReadableTable;
 use tokio::sync::watch;
 
+use super::Data;
 use super::arrivals::{self, Arrival, Ties};
 use super::dead::{self, DeadLetter, Letters};
 use super::error::Error;
 use super::layout::LETTERS;
 use super::transaction::Transaction;
-use super::{Data, Incoming};
 use crate::capabilities::TableName;
 
 /// Which of the messages that were laid aside. What is not said narrows nothing.
@@ -149,13 +149,8 @@ impl Data {
         letters: Vec<Again>,
         are_told: bool,
     ) -> Result<Vec<Tried>, Error> {
-        let rows = |arrival: &Arrival| match &arrival.what {
-            Incoming::Rows { rows, .. } => rows.len(),
-            Incoming::Deleted(keys) => keys.len(),
-            Incoming::Schema { .. } => 1,
-        };
         let changes = letters.iter().flat_map(|letter| &letter.changes);
-        let weight = changes.map(rows).sum::<usize>().max(1);
+        let weight = changes.map(Arrival::weight).sum::<usize>().max(1);
         self.0.writer.ask(weight, move |t| again(t, letters, are_told)).await
     }
 

@@ -8,17 +8,15 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use super::bus::Delivery;
-use super::judge::{Judge, Judged, Verdict};
+use super::judge::{self, Judge, Judged, Verdict};
 use crate::capabilities::TableName;
 use crate::data::{self, Again, Data, DeadLetter, Incoming, Listed, Message, Which};
-use crate::replication::{NodeRecord, Wanted};
+use crate::replication::Wanted;
 use crate::store::Store;
 use crate::transaction::{Limits, Passed};
 
 /// Messages that are applied together, and bytes of them: one more may have more.
 const TOGETHER: (usize, usize) = (100, 8 << 20);
-/// Bytes of memory that they take when they are read: one more may have more.
-const MEMORY: usize = 64 << 20;
 /// Of those that stay no more are told.
 const TOLD: usize = 100;
 
@@ -121,8 +119,10 @@ impl DeadLetters {
         let mut tables: BTreeMap<String, Arc<BTreeSet<TableName>>> = BTreeMap::new();
         for (_, letter) in &letters {
             if !tables.contains_key(&letter.source) {
-                let wanted = self.wanted(&letter.source).await?;
-                tables.insert(letter.source.clone(), Arc::new(wanted));
+                // Nothing once the node has been removed.
+                let wanted = Wanted::of_node(&self.store, &letter.source).await?;
+                let subscribed = wanted.subscribe.into_keys().collect();
+                tables.insert(letter.source.clone(), Arc::new(subscribed));
             }
         }
         let (node, now) = (self.node.clone(), self.data.now());
@@ -135,21 +135,13 @@ impl DeadLetters {
                 let (again, bytes) = judged(&judge, number, letter, life);
                 all.push(again);
                 memory += bytes;
-                if memory > MEMORY {
+                if memory > judge::TOGETHER {
                     break;
                 }
             }
             all
         };
         tokio::task::spawn_blocking(judge_all).await.map_err(|_| data::Error::Lost)
-    }
-
-    /// What this node has subscribed to on another: nothing once that has been removed.
-    async fn wanted(&self, source: &str) -> Result<BTreeSet<TableName>, data::Error> {
-        let record = self.store.node(source).await?;
-        let record = record.and_then(|one| serde_json::from_value::<NodeRecord>(one.record).ok());
-        let wanted = record.map(Wanted::of).unwrap_or_default();
-        Ok(wanted.subscribe.into_keys().collect())
     }
 }
 

@@ -14,7 +14,7 @@ use crate::transaction::{Change, Decoded, Limits, Part, Passed, Transaction, Tra
 pub(crate) const AHEAD: u64 = 60_000_000;
 
 /// Bytes of memory of what is applied together: one message more may have more.
-const TOGETHER: usize = 64 << 20;
+pub(super) const TOGETHER: usize = 64 << 20;
 
 /// What messages of one node are held against.
 #[derive(Clone)]

@@ -50,10 +50,8 @@ impl NatsBus {
     /// Fails unless the node's record still asks for the table: a durable consumer that went with
     /// the record is not to come back.
     async fn check_wanted(&self, source: &str, table: &TableName) -> Result<(), BusError> {
-        let record = self.store.node(source).await;
-        let record = record.map_err(|error| BusError::Refused(error.to_string()))?;
-        let record = record.and_then(|record| serde_json::from_value(record.record).ok());
-        let wanted = record.map(Wanted::of).unwrap_or_default();
+        let wanted = Wanted::of_node(&self.store, source).await;
+        let wanted = wanted.map_err(|error| BusError::Refused(error.to_string()))?;
         match wanted.subscribe.contains_key(table) {
             true => Ok(()),
             false => Err(BusError::Refused("this node has not subscribed to it any more".into())),

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::capabilities::{SYSTEM_DATABASE, TableName};
-use crate::store::Start;
+use crate::store::{self, Start, Store};
 
 /// A record of `system.hdb_nodes`, as far as it matters here.
 #[derive(Debug, Deserialize)]
@@ -50,6 +50,13 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
+    /// What the record of a node asks for: nothing where there is none, or none that can be read.
+    pub(crate) async fn of_node(store: &Store, name: &str) -> Result<Self, store::Error> {
+        let record = store.node(name).await?;
+        let record = record.and_then(|one| serde_json::from_value(one.record).ok());
+        Ok(record.map(Self::of).unwrap_or_default())
+    }
+
     pub(crate) fn of(record: NodeRecord) -> Self {
         let mut wanted = Self::default();
         for one in record.subscriptions {
