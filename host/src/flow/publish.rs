@@ -21,6 +21,7 @@ use crate::capabilities::TableName;
 use crate::data::{self, ChangeKind, Data, Going, RowNow, Version};
 use crate::figures::Figures;
 use crate::json;
+use crate::replication::BEING_MADE;
 use crate::transaction::{Change, Part, Passed, Transaction};
 
 /// Changes that are on their way at the same time.
@@ -77,8 +78,6 @@ struct Sent {
     refused: Vec<(u64, TableName)>,
 }
 
-/// For so long a stream that is not there yet may be being made, and is no failure.
-const BEING_MADE: Duration = Duration::from_secs(5);
 /// The first wait until a stream is tried again that has refused a change.
 const SOON: Duration = Duration::from_millis(100);
 /// The longest.

@@ -44,6 +44,7 @@ use progress::{Lease, Shared};
 use task::Task;
 use wanted::{is_table, not_shared};
 
+pub(crate) use task::BEING_MADE;
 pub(crate) use wanted::{NodeRecord, Wanted};
 
 /// Sees to streams and durable consumers until it is dropped. What is there then stays.

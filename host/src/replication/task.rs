@@ -25,9 +25,9 @@ const LATER: Duration = Duration::from_secs(10);
 /// When what matches is looked at once more after a change: the other node may have been about to
 /// remove a stream and to make it anew, and a durable goes with its stream.
 const ONCE_MORE: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
-/// For so long after a change nothing is wrong where a node does not have a stream yet: the operation
-/// that shares the table may be under way.
-const BEING_MADE: Duration = Duration::from_secs(5);
+/// For so long a stream that is not there yet is no failure: the operation that shares its table may be
+/// under way.
+pub(crate) const BEING_MADE: Duration = Duration::from_secs(5);
 /// Nodes that are worked on at the same time, of those that answer.
 const PLACES: usize = 64;
 
